@@ -1,0 +1,9 @@
+"""Support module of *Flow-Based Generative Modeling on Five Rings*.
+
+Reading order: `environment`, `inputs`, `rings`, `flows`, `training`, `metrics`, `plots`, `page`.
+A file imports only from the files before it.
+"""
+
+from helpers import environment
+
+environment.limit_threads()

@@ -1,0 +1,58 @@
+"""The three settings of the book, read from environment variables.
+
+`FIVE_RINGS_THREADS`   threads that torch may use (default 1: on nets this small more cost time)
+`FIVE_RINGS_DEVICE`    where models live (default `cpu`)
+`FIVE_RINGS_PROGRESS`  `1` or `0`: whether training draws a progress bar (default 1)
+
+Two more serve our own tools: `FIVE_RINGS_SAVE` names the folder that models are saved to, so that
+a validation run leaves the committed models alone.
+"""
+
+import os
+from pathlib import Path
+
+import torch
+
+__all__ = ["device", "limit_threads", "models_folder", "save_folder", "shows_progress"]
+
+
+def limit_threads() -> None:
+    """Let torch use `FIVE_RINGS_THREADS` threads.
+
+    Raises:
+        ValueError: the variable is not a whole number of at least 1.
+    """
+    wanted = os.environ.get("FIVE_RINGS_THREADS", "1")
+    if not wanted.isdigit() or int(wanted) < 1:
+        raise ValueError(f"FIVE_RINGS_THREADS is {wanted!r}; it must be a whole number, 1 or more")
+    torch.set_num_threads(int(wanted))
+
+
+def device() -> torch.device:
+    """The device named by `FIVE_RINGS_DEVICE`.
+
+    Raises:
+        ValueError: torch knows no such device, or this machine has none.
+    """
+    name = os.environ.get("FIVE_RINGS_DEVICE", "cpu")
+    try:
+        found = torch.device(name)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"FIVE_RINGS_DEVICE is {name!r}, which cannot be used: {error}") from error
+    return found
+
+
+def shows_progress() -> bool:
+    """Whether training draws a progress bar (`FIVE_RINGS_PROGRESS`)."""
+    return os.environ.get("FIVE_RINGS_PROGRESS", "1") != "0"
+
+
+def models_folder() -> Path:
+    """The folder of the committed models."""
+    return Path(__file__).resolve().parent.parent / "models"
+
+
+def save_folder() -> Path:
+    """The folder that chapters save their models to: `FIVE_RINGS_SAVE`, or the committed models."""
+    return Path(os.environ.get("FIVE_RINGS_SAVE", models_folder()))

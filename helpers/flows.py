@@ -1,0 +1,309 @@
+"""Normalizing flows: invertible layers that know their Jacobian, and the flow that chains them.
+
+One direction throughout: `forward` maps noise z to data x, `inverse` maps x back to z. Each returns
+the log-determinant of the Jacobian of the map that it computes, so the two have opposite signs.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from helpers.inputs import require_count, require_finite, require_points, require_positive, require_rings
+
+__all__ = [
+    "AffineCoupling",
+    "NormalizingFlow",
+    "Permutation",
+    "StandardNormal",
+    "affine_flow",
+    "periodic_features",
+]
+
+Ring = Int[Tensor, " batch"] | None
+Mapped = tuple[Float[Tensor, "batch dim"], Float[Tensor, " batch"]]
+
+
+class StandardNormal(nn.Module):
+    """The base distribution N(0, I) in `dim` dimensions."""
+
+    def __init__(self, dim: int = 2) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def log_prob(self, z: Float[Tensor, "batch dim"]) -> Float[Tensor, " batch"]:
+        """Log-density in nats."""
+        return -0.5 * z.square().sum(1) - 0.5 * self.dim * math.log(2 * math.pi)
+
+    def sample(self, n: int) -> Float[Tensor, "n dim"]:
+        """Draw n points, on the CPU (so that a seed means the same on every device)."""
+        return torch.randn(n, self.dim)
+
+
+def periodic_features(
+    a: Float[Tensor, "batch kept"], frequencies: int, reach: float = 3.0
+) -> Float[Tensor, "batch features"]:
+    """The coordinates themselves, and the sine and cosine of k pi a / reach for k = 1..frequencies.
+
+    A network that sees only `a` learns slow functions first; waves of several lengths let it draw
+    sharp ones. Returns (batch, kept * (1 + 2 frequencies)).
+
+    Source: Tancik et al., "Fourier features let networks learn high frequency functions in low
+    dimensional domains" (2020).
+
+    Example:
+        >>> periodic_features(torch.zeros(5, 1), frequencies=4).shape
+        torch.Size([5, 9])
+    """
+    k = torch.arange(1, frequencies + 1, device=a.device, dtype=a.dtype) * (math.pi / reach)
+    phase = (a[:, :, None] * k).flatten(1)
+    return torch.cat([a, phase.sin(), phase.cos()], dim=1)
+
+
+class AffineCoupling(nn.Module):
+    """Keep the first part of a point; let it scale and shift the second part.
+
+    With z = (a, b):  x = (a, b * exp(log_scale(a)) + shift(a)).  The Jacobian is triangular, and its
+    log-determinant is the sum of `log_scale`. One network gives both functions; its last layer
+    starts at zero, so that a new coupling is the identity. `log_scale` is squashed to
+    (-limit, limit): a chain of layers that may each stretch a lot breaks down in training.
+
+    Source: Dinh, Sohl-Dickstein and Bengio, "Density estimation using Real NVP" (2017).
+
+    Args:
+        dim: dimension of a point; the first dim // 2 coordinates are kept.
+        hidden: width of the network's hidden layers.
+        depth: number of hidden layers.
+        classes: number of class labels that the network may be told, or 0 for none.
+        frequencies: how many sines and cosines of the kept part it sees, or 0 for none.
+        limit: bound on the size of `log_scale`, in nats.
+
+    Example:
+        >>> layer = AffineCoupling()
+        >>> x, log_det = layer(torch.ones(3, 2))
+        >>> x.shape, log_det.shape
+        (torch.Size([3, 2]), torch.Size([3]))
+    """
+
+    def __init__(
+        self,
+        dim: int = 2,
+        hidden: int = 32,
+        depth: int = 2,
+        classes: int = 0,
+        frequencies: int = 4,
+        limit: float = 1.0,
+    ) -> None:
+        super().__init__()
+        require_count(dim, "dim", least=2)
+        require_count(hidden, "hidden")
+        require_count(depth, "depth")
+        require_count(classes, "classes", least=0)
+        require_count(frequencies, "frequencies", least=0)
+        require_positive(limit, "limit")
+        self.dim, self.classes, self.frequencies, self.limit = dim, classes, frequencies, limit
+        self.kept, self.moved = dim // 2, dim - dim // 2
+        sizes = [self.kept * (1 + 2 * frequencies) + classes] + [hidden] * depth
+        layers: list[nn.Module] = []
+        for wide, next_wide in zip(sizes, sizes[1:]):
+            layers += [nn.Linear(wide, next_wide), nn.LeakyReLU()]
+        last = nn.Linear(hidden, 2 * self.moved)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.network = nn.Sequential(*layers, last)
+
+    def log_scale_and_shift(
+        self, a: Float[Tensor, "batch kept"], ring: Ring = None
+    ) -> tuple[Float[Tensor, "batch moved"], Float[Tensor, "batch moved"]]:
+        """The two functions of the kept part, each of shape (batch, moved)."""
+        seen = periodic_features(a, self.frequencies)
+        if self.classes:
+            label = functional.one_hot(ring, self.classes).to(a.dtype)
+            seen = torch.cat([seen, label], dim=1)
+        log_scale, shift = self.network(seen).chunk(2, dim=1)
+        return self.limit * torch.tanh(log_scale / self.limit), shift
+
+    def forward(self, z: Float[Tensor, "batch dim"], ring: Ring = None) -> Mapped:
+        """Map z to x; return x and the log-determinant, (batch,).
+
+        Raises:
+            TypeError, ValueError: points or labels that do not fit this layer.
+        """
+        _require_input(self, z, ring, "z")
+        a, b = z.split([self.kept, self.moved], dim=1)
+        log_scale, shift = self.log_scale_and_shift(a, ring)
+        return torch.cat([a, b * log_scale.exp() + shift], dim=1), log_scale.sum(1)
+
+    def inverse(self, x: Float[Tensor, "batch dim"], ring: Ring = None) -> Mapped:
+        """Map x back to z; return z and the log-determinant of this inverse map, (batch,).
+
+        Raises:
+            TypeError, ValueError: points or labels that do not fit this layer.
+        """
+        _require_input(self, x, ring, "x")
+        a, b = x.split([self.kept, self.moved], dim=1)
+        log_scale, shift = self.log_scale_and_shift(a, ring)
+        return torch.cat([a, (b - shift) * (-log_scale).exp()], dim=1), -log_scale.sum(1)
+
+
+class Permutation(nn.Module):
+    """Reorder the coordinates: x[i] = z[order[i]]. Volume stays as it is, so log_det is 0.
+
+    Args:
+        order: a permutation of 0..dim-1.
+
+    Example:
+        >>> x, log_det = Permutation([1, 0])(torch.tensor([[1.0, 2.0]]))
+        >>> x
+        tensor([[2., 1.]])
+    """
+
+    def __init__(self, order: list[int]) -> None:
+        super().__init__()
+        if sorted(order) != list(range(len(order))):
+            raise ValueError(f"order is {order}; it must hold each of 0..{len(order) - 1} once")
+        self.dim, self.classes = len(order), 0
+        self.register_buffer("order", torch.tensor(order))
+        self.register_buffer("order_back", torch.tensor(order).argsort())
+
+    def forward(self, z: Float[Tensor, "batch dim"], ring: Ring = None) -> Mapped:
+        """Reorder the coordinates of z; return x and a log-determinant of zeros, (batch,)."""
+        require_points(z, self.dim, "z")
+        return z[:, self.order], z.new_zeros(len(z))
+
+    def inverse(self, x: Float[Tensor, "batch dim"], ring: Ring = None) -> Mapped:
+        """Put the coordinates of x back; return z and a log-determinant of zeros, (batch,)."""
+        require_points(x, self.dim)
+        return x[:, self.order_back], x.new_zeros(len(x))
+
+
+class NormalizingFlow(nn.Module):
+    """A chain of invertible layers between a base distribution and the data.
+
+    Args:
+        layers: modules with `forward(z, ring)` and `inverse(x, ring)` like `AffineCoupling`, all of
+            one `dim`; the first is nearest to the noise.
+
+    A flow whose layers take class labels is class-conditional: `ring` then picks the class, and
+    where it is left out, `log_prob` averages the density over the classes and `sample` draws them.
+
+    Example:
+        >>> _ = torch.manual_seed(0)
+        >>> flow = affine_flow(couplings=2)
+        >>> flow.sample(3).shape
+        torch.Size([3, 2])
+    """
+
+    def __init__(self, layers: list[nn.Module]) -> None:
+        super().__init__()
+        if not layers or len({layer.dim for layer in layers}) != 1:
+            raise ValueError("layers must be at least one, and all of the same dim")
+        classes = {layer.classes for layer in layers if layer.classes}
+        if len(classes) > 1:
+            raise ValueError(f"layers disagree on the number of classes: {sorted(classes)}")
+        self.layers = nn.ModuleList(layers)
+        self.dim = layers[0].dim
+        self.classes = classes.pop() if classes else 0
+        self.base = StandardNormal(self.dim)
+
+    def forward(self, z: Float[Tensor, "batch dim"], ring: Ring = None) -> Mapped:
+        """Map noise to data; return x and log|det dx/dz|, (batch,).
+
+        Raises:
+            TypeError, ValueError: `z` is not finite points of this flow's dim, or `ring` does not fit.
+        """
+        _require_input(self, z, ring, "z")
+        require_finite(z, "z")
+        log_det = z.new_zeros(len(z))
+        for layer in self.layers:
+            z, step = layer(z, ring)
+            log_det = log_det + step
+        return z, log_det
+
+    def inverse(self, x: Float[Tensor, "batch dim"], ring: Ring = None) -> Mapped:
+        """Map data to noise; return z and log|det dz/dx|, (batch,).
+
+        Raises:
+            TypeError, ValueError: `x` is not finite points of this flow's dim, or `ring` does not fit.
+        """
+        _require_input(self, x, ring, "x")
+        require_finite(x)
+        log_det = x.new_zeros(len(x))
+        for layer in reversed(self.layers):
+            x, step = layer.inverse(x, ring)
+            log_det = log_det + step
+        return x, log_det
+
+    def log_prob(self, x: Float[Tensor, "batch dim"], ring: Ring = None) -> Float[Tensor, " batch"]:
+        """Log-density at x in nats: the base's at z, plus the log-determinant of the inverse.
+
+        Raises:
+            TypeError, ValueError: `x` is not finite points of this flow's dim, or `ring` does not fit.
+        """
+        if self.classes and ring is None:
+            labels = torch.arange(self.classes, device=x.device)
+            each = [self.log_prob(x, label.expand(len(x))) for label in labels]
+            return torch.stack(each).logsumexp(0) - math.log(self.classes)
+        z, log_det = self.inverse(x, ring)
+        return self.base.log_prob(z) + log_det
+
+    @torch.no_grad()
+    def sample(self, n: int, ring: Int[Tensor, " n"] | None = None) -> Float[Tensor, "n dim"]:
+        """Draw n points, (n, dim), without gradients.
+
+        Raises:
+            TypeError, ValueError: `n` is no whole number above 0, or `ring` does not fit.
+        """
+        require_count(n)
+        like = next(self.parameters(), torch.empty(0))
+        if self.classes and ring is None:
+            ring = torch.randint(self.classes, (n,)).to(like.device)
+        return self.forward(self.base.sample(n).to(like), ring)[0]
+
+    @torch.no_grad()
+    def trajectory(
+        self, z: Float[Tensor, "batch dim"], ring: Ring = None
+    ) -> Float[Tensor, "states batch dim"]:
+        """Where each point is before the first layer and after every layer, without gradients.
+
+        Raises:
+            TypeError, ValueError: `z` is not finite points of this flow's dim, or `ring` does not fit.
+        """
+        _require_input(self, z, ring, "z")
+        require_finite(z, "z")
+        states = [z]
+        for layer in self.layers:
+            states.append(layer(states[-1], ring)[0])
+        return torch.stack(states)
+
+
+def affine_flow(
+    dim: int = 2, couplings: int = 12, classes: int = 0, **coupling: int | float
+) -> NormalizingFlow:
+    """The affine flow of the book: couplings, each followed by a permutation.
+
+    In two dimensions the permutation swaps the coordinates; in more it is drawn at random, and kept
+    with the weights. Further arguments are those of `AffineCoupling`.
+
+    Raises:
+        TypeError, ValueError: a size that is no whole number, or too small.
+    """
+    require_count(couplings, "couplings")
+    layers: list[nn.Module] = []
+    for _ in range(couplings):
+        layers.append(AffineCoupling(dim, classes=classes, **coupling))
+        layers.append(Permutation([1, 0] if dim == 2 else torch.randperm(dim).tolist()))
+    return NormalizingFlow(layers)
+
+
+def _require_input(flow: nn.Module, x: object, ring: object, name: str) -> None:
+    """Raise unless points and labels fit a layer or a flow (labels reach plain layers too: ignored)."""
+    require_points(x, flow.dim, name)
+    if flow.classes:
+        if ring is None:
+            raise ValueError("ring is missing; this model is class-conditional and needs a label a point")
+        require_rings(ring, len(x), flow.classes)
+    elif ring is not None and isinstance(flow, NormalizingFlow):
+        raise ValueError("ring is given, but this flow was built without classes")

@@ -1,0 +1,83 @@
+"""What a page does besides computing: check a claim, show a helper's source, set out a table."""
+
+import inspect
+import math
+import textwrap
+from collections.abc import Callable, Sequence
+
+import torch
+from IPython.display import Markdown, display
+
+__all__ = ["check", "show", "table"]
+
+
+def check(
+    claim: str,
+    value: float | torch.Tensor,
+    *,
+    below: float | None = None,
+    above: float | None = None,
+    near: float | None = None,
+    within: float | None = None,
+) -> None:
+    """Print a claim with its measured value, or raise where the value refutes it.
+
+    Give `below`, or `above`, or both; or `near` and `within`, for |value - near| < within. What is
+    measured is printed between the claim and its bounds, so that a validation can mask it and
+    still compare the rest. With `within`, it is printed to one digit more than the tolerance.
+
+    Raises:
+        AssertionError: the claim does not hold; the message carries the measured value.
+        ValueError: no bound was given.
+
+    Example:
+        >>> check("a layer undoes itself", 3.6e-7, below=1e-6)
+        ✓ a layer undoes itself: 3.6e-07 < 1e-06
+        >>> check("the share lies between", 0.81, above=0.8, below=0.82)
+        ✓ the share lies between: 0.81 > 0.8 and < 0.82
+        >>> check("the entropy", 1.4133, near=1.4132727, within=1e-4)
+        ✓ the entropy: 1.41330 = 1.4132727 to within 0.0001
+    """
+    value = float(torch.as_tensor(value).detach())
+    if (near is None) != (within is None) or (near is None and below is None and above is None):
+        raise ValueError(f"check of {claim!r} needs below, above, or near and within")
+    parts, holds, shown = [], True, f"{value:.4g}"
+    if above is not None:
+        parts.append(f"> {above:g}")
+        holds &= value > above
+    if below is not None:
+        parts.append(f"< {below:g}")
+        holds &= value < below
+    if near is not None and within is not None:
+        parts.append(f"= {near:.9g} to within {within:g}")
+        holds &= abs(value - near) < within
+        shown = f"{value:.{max(0, 1 - math.floor(math.log10(within)))}f}"
+    bounds = " and ".join(parts)
+    if not holds:
+        raise AssertionError(f"✗ {claim}: measured {value:.9g}, wanted {bounds}")
+    print(f"✓ {claim}: {shown} {bounds}")
+
+
+def show(*things: Callable[..., object] | type) -> None:
+    """Show the source of helpers as it stands in the file, highlighted, without their docstrings."""
+    blocks = [f"```python\n{_without_docstrings(inspect.getsource(thing))}\n```" for thing in things]
+    display(Markdown("\n\n".join(blocks)))
+
+
+def _without_docstrings(source: str) -> str:
+    kept, inside = [], False
+    for line in textwrap.dedent(source).splitlines():
+        marks = line.count('"""')
+        if inside or (marks and line.strip().startswith('"""')):
+            inside = inside != (marks % 2 == 1)
+            continue
+        if line or (kept and kept[-1]):
+            kept.append(line)
+    return "\n".join(kept).strip()
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Show rows under a header; numbers are set to the right."""
+    numeric = [all(not isinstance(row[i], str) for row in rows) for i in range(len(header))]
+    lines = [header, ["---:" if right else ":---" for right in numeric], *rows]
+    display(Markdown("\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)))

@@ -1,0 +1,248 @@
+"""Every figure of the book, in one style: transparent ground, mid-grey axes, one colour a ring.
+
+Each function draws, shows the figure and returns nothing. Panels are given as a mapping from their
+titles, and stand in two columns at most, so that a page on a telephone can still be read.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from IPython import get_ipython
+from jaxtyping import Float, Int
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib_inline.backend_inline import set_matplotlib_formats
+from torch import Tensor
+
+__all__ = ["bars", "curves", "densities", "grids", "heatmap", "histograms", "samples"]
+
+BLUE, GREY, RED, YELLOW, GREEN = RING_COLOURS = ("#0072B2", "#808080", "#D55E00", "#E69F00", "#009E73")
+INK = "#7a7a7a"  # as far from white as from the dark theme's ground
+# Model, truth and floor look the same in every figure; other lines take the rest in turn.
+LINES = {
+    "model": {"color": BLUE, "linestyle": "-"},
+    "truth": {"color": INK, "linestyle": "--", "zorder": 3},
+    "floor": {"color": RED, "linestyle": ":"},
+}
+OTHERS = (BLUE, RED, GREEN, YELLOW, "#CC79A7", "#56B4E9", INK)
+WINDOW = (-2.8, 2.8, -1.7, 1.55)  # left, right, bottom, top of every picture of the rings
+
+if get_ipython() is not None:  # in a notebook: two pixels for one, so that lines stay sharp
+    set_matplotlib_formats("retina")
+
+STYLE = {
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+    "figure.constrained_layout.use": True,
+    "font.size": 12,
+    "axes.titlesize": 12,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": False,
+    "lines.linewidth": 2,
+    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "axes.titlecolor"), INK),
+    **dict.fromkeys(("xtick.color", "ytick.color"), INK),
+}
+
+
+def _figure(panels: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
+    columns = min(columns, panels)
+    rows = -(-panels // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(6.6, height * rows), squeeze=False)
+    for spare in axes.flat[panels:]:
+        spare.set_visible(False)
+    return figure, list(axes.flat[:panels])
+
+
+def _plane(ax: Axes, title: str, window: Sequence[float] = WINDOW) -> None:
+    ax.set(title=title, xlim=window[:2], ylim=window[2:], aspect="equal", xticks=[], yticks=[])
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+
+
+def _plane_height(panels: int, columns: int, window: Sequence[float] = WINDOW) -> float:
+    left, right, bottom, top = window
+    return 6.6 / min(columns, panels) * (top - bottom) / (right - left) + 0.35
+
+
+def _star(ax: Axes, star: Float[Tensor, "1 2"] | None) -> None:
+    if star is not None:
+        ax.plot(*star[0].tolist(), "*", markersize=15, color="#CC79A7", markeredgecolor="white")
+
+
+@plt.rc_context(STYLE)
+def samples(
+    panels: Mapping[str, Float[Tensor, "n 2"] | tuple[Float[Tensor, "n 2"], Int[Tensor, " n"]]],
+    star: Float[Tensor, "1 2"] | None = None,
+    columns: int = 2,
+    reach: float | None = None,
+) -> None:
+    """Scatter plots, one a panel; points given with their rings take the rings' colours.
+
+    `reach` opens a square window of [-reach, reach] about the origin, for noise.
+    """
+    window = WINDOW if reach is None else (-reach, reach, -reach, reach)
+    figure, axes = _figure(len(panels), columns, _plane_height(len(panels), columns, window))
+    for ax, (title, points) in zip(axes, panels.items()):
+        x, ring = points if isinstance(points, tuple) else (points, None)
+        colour = BLUE if ring is None else [RING_COLOURS[c] for c in ring.tolist()]
+        size = max(0.6, min(6.0, 12000 / len(x))) / min(columns, len(panels)) ** 0.5
+        ax.scatter(*x.cpu().T.numpy(), s=size, c=colour, linewidths=0)
+        _plane(ax, title, window)
+        _star(ax, star)
+    plt.show()
+
+
+@plt.rc_context(STYLE)
+@torch.no_grad()
+def densities(
+    panels: Mapping[str, Callable[[Float[Tensor, "n 2"]], Float[Tensor, " n"]]],
+    star: Float[Tensor, "1 2"] | None = None,
+    columns: int = 1,
+    lowest: float = -6.0,
+    resolution: int = 700,
+) -> None:
+    """Maps of log-density in nats on one scale; what lies below `lowest` has the lowest colour."""
+    figure, axes = _figure(len(panels), columns, _plane_height(len(panels), columns))
+    left, right, bottom, top = WINDOW
+    across = torch.linspace(left, right, resolution)
+    up = torch.linspace(bottom, top, round(resolution * (top - bottom) / (right - left)))
+    grid = torch.stack(torch.meshgrid(across, up, indexing="xy"), dim=-1)
+    for ax, (title, log_prob) in zip(axes, panels.items()):
+        value = log_prob(grid.reshape(-1, 2)).reshape(grid.shape[:2]).clamp(min=lowest)
+        image = ax.imshow(value, extent=WINDOW, origin="lower", vmin=lowest, vmax=0, cmap="viridis")
+        _plane(ax, title)
+        _star(ax, star)
+    figure.colorbar(image, ax=axes, label="log-density (nats)", shrink=0.85, extend="min")
+    plt.show()
+
+
+@plt.rc_context(STYLE)
+@torch.no_grad()
+def grids(
+    panels: Mapping[str, Callable[[Float[Tensor, "n 2"]], tuple[Tensor, Tensor]]],
+    reach: float = 2.0,
+    cells: int = 20,
+    columns: int = 2,
+    limit: float = 2.0,
+) -> None:
+    """A square grid under maps that return (point, log_det); colour is the log of the area's change.
+
+    The dashed outline is the square before the map.
+
+    Args:
+        reach: the grid covers [-reach, reach] in both directions.
+        cells: cells a side.
+        limit: log area change at which the colour scale ends.
+    """
+    line = torch.linspace(-reach, reach, cells + 1)
+    corners = torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=-1)
+    middles = (corners[1:, 1:] + corners[:-1, :-1]) / 2
+    moved = {title: map_(corners.reshape(-1, 2))[0].reshape(corners.shape) for title, map_ in panels.items()}
+    figure, axes = _figure(len(panels), columns, 6.0 / min(columns, len(panels)))
+    for ax, (title, map_) in zip(axes, panels.items()):
+        log_det = map_(middles.reshape(-1, 2))[1].reshape(middles.shape[:2])
+        mesh = ax.pcolormesh(
+            *moved[title].permute(2, 0, 1).numpy(),
+            log_det.numpy(),
+            cmap="RdBu_r",
+            vmin=-limit,
+            vmax=limit,
+            edgecolors=INK,
+            linewidth=0.3,
+        )
+        square = reach * np.array([[-1, 1, 1, -1, -1], [-1, -1, 1, 1, -1]])
+        ax.plot(*square, color=INK, linestyle="--", linewidth=1)  # each panel has its own scale
+        edge = 1.03 * max(reach, float(moved[title].abs().max()))
+        _plane(ax, title, (-edge, edge, -edge, edge))
+    figure.colorbar(mesh, ax=axes, label="log area change (nats)", shrink=0.8, aspect=35, extend="both")
+    plt.show()
+
+
+@plt.rc_context(STYLE)
+def curves(
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    x_label: str,
+    y_label: str,
+    floor: tuple[str, float] | None = None,
+    log: str = "",
+    y_range: tuple[float, float] | None = None,
+) -> None:
+    """Lines over one axis; `floor` is a label and the height of a dotted line; `log` names log axes."""
+    figure, (ax,) = _figure(1, 1, 3.6)
+    for (label, (x, y)), colour in zip(series.items(), OTHERS):
+        style = LINES.get(label, {"color": colour})
+        marker = "o" if len(x) < 25 else None
+        ax.plot(x, y, label=label, marker=marker, markersize=4, **style)
+    if floor is not None:
+        ax.axhline(floor[1], label=floor[0], **LINES["floor"])
+    ax.set(xlabel=x_label, ylabel=y_label)
+    if "x" in log:
+        ax.set_xscale("log")
+    if "y" in log:
+        ax.set_yscale("log")
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_minor_formatter("{x:g}" if ax.get_ylim()[1] < 10 * ax.get_ylim()[0] else "")
+    if y_range is not None:
+        ax.set_ylim(*y_range)
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+    plt.show()
+
+
+@plt.rc_context(STYLE)
+def histograms(
+    panels: Mapping[str, tuple[Float[Tensor, " n"], Callable[[Tensor], Tensor], tuple[float, float]]],
+    x_label: str = "",
+) -> None:
+    """Histograms of one-dimensional samples under their predicted densities, over given ranges."""
+    figure, axes = _figure(len(panels), 2, 2.6)
+    for ax, (title, (values, density, (low, high))) in zip(axes, panels.items()):
+        bins = np.linspace(low, high, 61)
+        share = np.histogram(values.numpy(), bins)[0] / len(values) / np.diff(bins)
+        ax.stairs(share, bins, fill=True, color=BLUE, alpha=0.35, label="samples")
+        line = torch.linspace(low, high, 600)
+        ax.plot(line, density(line), color=INK, linestyle="--", label="formula")
+        ax.set(title=title, xlabel=x_label, yticks=[], ylim=(0, 1.1 * max(share.max(), float(density(line).max()))))
+        ax.spines["left"].set_visible(False)
+    axes[-1].legend()
+    plt.show()
+
+
+@plt.rc_context(STYLE)
+def bars(values: Mapping[str, Sequence[float]], names: Sequence[str], x_label: str, y_label: str) -> None:
+    """Groups of bars: one group a name, one bar in it for each entry of `values`."""
+    figure, (ax,) = _figure(1, 1, 3.2)
+    width = 0.8 / len(values)
+    for i, ((label, heights), colour) in enumerate(zip(values.items(), OTHERS)):
+        place = np.arange(len(names)) + (i - (len(values) - 1) / 2) * width
+        ax.bar(place, heights, width, label=label, color=LINES.get(label, {"color": colour})["color"])
+    ax.axhline(0, color=INK, linewidth=1)
+    ax.set(xlabel=x_label, ylabel=y_label, xticks=range(len(names)), xticklabels=names)
+    if len(values) > 1:
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+    plt.show()
+
+
+@plt.rc_context(STYLE)
+def heatmap(
+    values: Float[Tensor, "rows columns"], x_label: str, y_label: str, label: str, limit: float
+) -> None:
+    """A matrix in colour, from -limit to limit; the first row stands at the bottom."""
+    figure, (ax,) = _figure(1, 1, 3.2)
+    rows, columns = values.shape
+    image = ax.imshow(
+        values,
+        cmap="RdBu_r",
+        vmin=-limit,
+        vmax=limit,
+        aspect="auto",
+        origin="lower",
+        extent=(0.5, columns + 0.5, 0.5, rows + 0.5),
+    )
+    ax.set(xlabel=x_label, ylabel=y_label)
+    figure.colorbar(image, ax=ax, label=label, extend="both")
+    plt.show()
