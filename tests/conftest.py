@@ -1,0 +1,67 @@
+"""What all tests share: shapes checked at run time, one thread, one seed, and autograd as the judge."""
+
+import os
+from collections.abc import Callable, Iterator
+
+import jaxtyping
+import pytest
+import torch
+from torch import Tensor, nn
+
+os.environ["FIVE_RINGS_PROGRESS"] = "0"
+torch.set_num_threads(1)
+# From here on, importing helpers wraps every function of theirs in a check of its annotations.
+jaxtyping.install_import_hook("helpers", "beartype.beartype")
+
+from helpers.rings import OlympicRings  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def no_shape_check() -> Iterator[None]:
+    """Annotations unchecked, as for a reader, so that our own errors are the ones seen."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture(scope="session")
+def rings() -> OlympicRings:
+    return OlympicRings()
+
+
+@pytest.fixture(scope="session")
+def randomized() -> Callable[..., nn.Module]:
+    """Fills a module with random weights, so that no layer is the identity it starts as."""
+
+    @torch.no_grad()
+    def fill(module: nn.Module, seed: int = 1, size: float = 1.0) -> nn.Module:
+        generator = torch.Generator().manual_seed(seed)
+        for weight in module.parameters():
+            spread = size / weight.shape[1] ** 0.5 if weight.ndim == 2 else size / 2
+            weight.copy_(spread * torch.randn(weight.shape, generator=generator, dtype=weight.dtype))
+        return module
+
+    return fill
+
+
+@pytest.fixture(scope="session")
+def jacobian() -> Callable[..., Tensor]:
+    """Each point's Jacobian (batch, dim, dim) under a map to (points, log_det), by autograd."""
+
+    def of(map_: Callable[[Tensor], tuple[Tensor, Tensor]], z: Tensor) -> Tensor:
+        # Points do not see each other, so the Jacobian of the sum over points holds each one's own.
+        return torch.func.jacrev(lambda points: map_(points)[0].sum(0))(z).movedim(1, 0).detach()
+
+    return of

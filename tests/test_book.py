@@ -1,0 +1,170 @@
+"""The built book as a reader meets it: in a browser, from a folder, without a network.
+
+Needs `make html` and Chromium or Chrome, and is skipped without them; REQUIRE_BROWSER=1 forbids that.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT / "tools"))
+
+from browser import HTML, browser, pages, program  # noqa: E402
+from playwright.sync_api import Browser, Page  # noqa: E402
+
+WIDTHS = (1280, 390)
+STOCK = ("THEBE_JS_URL", "invalid theme mode")  # the theme's own two messages, harmless; no other may appear
+
+
+def need(found: object, message: str) -> None:
+    if not found and os.environ.get("REQUIRE_BROWSER") == "1":
+        pytest.fail(message)
+    if not found:
+        pytest.skip(message)
+
+
+@dataclass
+class Opened:
+    """A page, and what it did while it was loading."""
+
+    tab: Page
+    requests: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def built() -> Path:
+    need((HTML / "index.html").exists(), "the book is not built: run `make html`")
+    return HTML
+
+
+# Not for the whole session: a browser that is open has an event loop running, which nbval's kernels share.
+@pytest.fixture(scope="module")
+def chromium(built: Path) -> Iterator[Browser]:
+    need(program(), "no Chromium or Chrome on this machine")
+    with browser() as chromium:
+        yield chromium
+
+
+@pytest.fixture(scope="module", params=pages())
+def opened(request: pytest.FixtureRequest, chromium: Browser, built: Path) -> Iterator[Opened]:
+    context = chromium.new_context(color_scheme="light", viewport={"width": WIDTHS[0], "height": 900})
+    opened = Opened(context.new_page())
+    opened.tab.on("request", lambda asked: opened.requests.append(asked.url))
+    opened.tab.on("pageerror", lambda error: opened.errors.append(str(error)))
+    opened.tab.on("console", lambda said: opened.errors.append(said.text) if said.type == "error" else None)
+    opened.tab.goto((built / f"{request.param}.html").as_uri())
+    opened.tab.evaluate("() => window.MathJax?.startup?.promise")
+    # What is hidden has to be right as well.
+    opened.tab.evaluate("() => document.querySelectorAll('details').forEach(part => part.open = true)")
+    yield opened
+    context.close()
+
+
+def test_asks_no_one(opened: Opened) -> None:
+    assert [url for url in opened.requests if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+def test_console_is_quiet(opened: Opened) -> None:
+    assert [text for text in opened.errors if not any(stock in text for stock in STOCK)] == []
+
+
+def test_formulas_are_set(opened: Opened) -> None:
+    unset = """() => [...document.querySelectorAll('.bd-content .math')].filter(part =>
+        !part.querySelector('mjx-container svg') || part.querySelector('[data-mml-node=merror]')
+    ).map(part => part.textContent)"""
+    assert opened.tab.evaluate(unset) == []
+
+
+def test_figures_have_alternative_text(opened: Opened) -> None:
+    texts = opened.tab.eval_on_selector_all(".bd-content img", "all => all.map(one => one.alt)")
+    assert [text for text in texts if len(text) < 20 or "/" in text] == []
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_page_does_not_scroll_sideways(opened: Opened, width: int) -> None:
+    opened.tab.set_viewport_size({"width": width, "height": 900})
+    wider = """() => {
+        const root = document.scrollingElement;
+        if (root.scrollWidth <= root.clientWidth) return [];
+        return [...document.querySelectorAll('.bd-content *')]
+            .filter(part => part.getBoundingClientRect().right > root.clientWidth + 1)
+            .map(part => part.outerHTML.slice(0, 200));
+    }"""
+    assert opened.tab.evaluate(wider) == []
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_equations_are_whole(opened: Opened, width: int) -> None:
+    """Each lies in the page, or in a box of its own that scrolls; its number stands beside it."""
+    opened.tab.set_viewport_size({"width": width, "height": 900})
+    broken = """() => [...document.querySelectorAll('.bd-content mjx-container')].filter(equation => {
+        const box = equation.getBoundingClientRect();
+        const ink = equation.querySelector('svg').getBoundingClientRect();
+        const column = equation.closest('section').getBoundingClientRect();
+        const number = equation.parentElement.querySelector('.eqno')?.getBoundingClientRect();
+        const scrolls = getComputedStyle(equation).overflowX === 'auto';
+        const displayed = equation.hasAttribute('display');
+        const tall = displayed && (ink.top < box.top - 1 || ink.bottom > box.bottom + 1);
+        const outside = box.left < column.left - 1 || box.right > column.right + 1;
+        return (ink.width > box.width + 1 && !scrolls) || tall || outside || number?.left < box.right - 1;
+    }).map(equation => equation.parentElement.textContent)"""
+    assert opened.tab.evaluate(broken) == [], "a formula in a line must fit a phone: shorten or display it"
+
+
+def test_figures_stay_as_they_are_in_the_dark(opened: Opened) -> None:
+    opened.tab.emulate_media(color_scheme="dark")
+    opened.tab.wait_for_function("() => document.documentElement.dataset.theme === 'dark'")
+    looks = """all => all.map(one => getComputedStyle(one))
+        .map(look => `${look.filter} ${look.backgroundColor} ${look.padding}`)"""
+    found = opened.tab.eval_on_selector_all(".bd-content img", looks)
+    opened.tab.emulate_media(color_scheme="light")
+    assert set(found) <= {"none rgba(0, 0, 0, 0) 0px"}
+
+
+class Links(HTMLParser):
+    """The links and the anchors of a page."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.anchors: set[str] = set()
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        values = dict(attributes)
+        self.links += [values[key] for key in ("href", "src") if values.get(key)]
+        self.anchors |= {values["id"]} if values.get("id") else set()
+
+
+def test_links_lead_somewhere(built: Path) -> None:
+    read = {path: Links(path) for path in built.rglob("*.html") if "_static" not in path.parts}
+    broken = []
+    for path, page in read.items():
+        for link in page.links:
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc:
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            anchors = read[target].anchors if target in read else {parts.fragment}
+            if not target.exists() or (parts.fragment and unquote(parts.fragment) not in anchors):
+                broken.append(f"{path.relative_to(built)}: {link}")
+    assert broken == []
+
+
+def test_every_page_is_there(built: Path) -> None:
+    """Jupyter Book 2 reads another file than _config.yml, and builds nothing without a word."""
+    assert [page for page in pages() if not (built / f"{page}.html").exists()] == []
+
+
+def test_built_without_warnings(built: Path) -> None:
+    log = built.parent / "book.log"
+    need(log.exists(), "no log of the build: run `make html`")
+    assert [line for line in log.read_text(encoding="utf-8").splitlines() if "WARNING" in line] == []

@@ -1,0 +1,115 @@
+"""One home for every idea; and helpers that are short, in order, and right in their examples."""
+
+import ast
+import doctest
+import importlib
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import helpers
+
+ROOT = Path(__file__).resolve().parents[1]
+FILES = sorted(path for path in (ROOT / "helpers").glob("*.py") if path.name != "__init__.py")
+ORDER = re.findall(r"`(\w+)`", helpers.__doc__.split("\n\n")[1])
+MOST_LINES = 1500
+
+by_file = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+
+
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def definitions(tree: ast.Module) -> Iterator[str]:
+    """Public classes and functions at the top level of a file or a cell."""
+    for node in tree.body:
+        is_definition = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+        if is_definition and not node.name.startswith("_"):
+            yield node.name
+
+
+def code_of(notebook: Path) -> Iterator[tuple[str, ast.Module]]:
+    """Code cells, without the lines that are IPython's and not Python's."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    for number, cell in enumerate(cells):
+        if cell["cell_type"] == "code":
+            lines = "".join(cell["source"]).splitlines()
+            source = "\n".join(line for line in lines if not line.startswith(("%", "!")))
+            yield f"{notebook.name}, cell {number}", ast.parse(source)
+
+
+def test_no_public_name_is_defined_in_two_places() -> None:
+    homes: dict[str, list[str]] = defaultdict(list)
+    for folder in ("helpers", "tools", "bench"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for name in definitions(parsed(path)):
+                homes[name].append(path.relative_to(ROOT).as_posix())
+    for notebook in (ROOT / "notebooks").glob("*.ipynb"):
+        for place, tree in code_of(notebook):
+            for name in definitions(tree):
+                homes[name].append(place)
+    homes.pop("main", None)  # the start of a program is no idea
+    assert "OlympicRings" in homes
+    assert {name: places for name, places in homes.items() if len(places) > 1} == {}
+
+
+def test_the_reading_order_names_every_file_once() -> None:
+    assert sorted(ORDER) == [path.stem for path in FILES]
+
+
+@by_file
+def test_a_file_imports_only_from_files_before_it(path: Path) -> None:
+    imported = set()
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.ImportFrom) and node.module == "helpers":
+            imported |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "a relative import hides where a name comes from"
+            imported |= {name[len("helpers.") :] for name in [node.module] if name.startswith("helpers.")}
+        elif isinstance(node, ast.Import):
+            assert not any(alias.name.split(".")[0] == "helpers" for alias in node.names)
+    assert imported <= set(ORDER[: ORDER.index(path.stem)])
+
+
+@by_file
+def test_all_names_what_exists_and_every_public_definition(path: Path) -> None:
+    module = importlib.import_module(f"helpers.{path.stem}")
+    assert len(module.__all__) == len(set(module.__all__))
+    assert all(hasattr(module, name) for name in module.__all__)
+    assert set(definitions(parsed(path))) <= set(module.__all__)
+
+
+def docstring_lines(tree: ast.Module) -> int:
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    blocks = [node for node in ast.walk(tree) if isinstance(node, kinds) and ast.get_docstring(node)]
+    return sum(block.body[0].end_lineno - block.body[0].lineno + 1 for block in blocks)
+
+
+def test_the_helpers_are_short() -> None:
+    files = [*FILES, ROOT / "helpers" / "__init__.py"]
+    lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files)
+    assert lines - sum(docstring_lines(parsed(path)) for path in files) <= MOST_LINES
+
+
+@by_file
+def test_the_examples_in_docstrings_hold(path: Path) -> None:
+    module = importlib.import_module(f"helpers.{path.stem}")
+    result = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert result.failed == 0
+    if path.stem in {"rings", "flows", "training", "page"}:
+        assert result.attempted > 0
+
+
+@by_file
+def test_everything_public_is_explained(path: Path) -> None:
+    module = importlib.import_module(f"helpers.{path.stem}")
+    assert module.__doc__
+    for name in module.__all__:
+        thing = getattr(module, name)
+        if callable(thing):
+            assert (thing.__doc__ or "").strip(), f"{name} has no docstring"

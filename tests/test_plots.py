@@ -1,0 +1,211 @@
+"""Figures: every function draws what it was given, shows it, and leaves nothing behind."""
+
+from collections.abc import Callable, Iterator
+from io import BytesIO
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from helpers import plots
+from helpers.rings import NAMES, OlympicRings
+
+pytestmark = pytest.mark.filterwarnings("error")
+STAR = OlympicRings().star
+
+
+def double(z: Tensor) -> tuple[Tensor, Tensor]:
+    """A map whose picture is known: twice as wide, and log(x + 3) on the colour scale."""
+    return 2 * z, (z[:, 0] + 3).log()
+
+
+def standard(x: Tensor) -> Tensor:
+    return torch.exp(-x.square() / 2) / (2 * torch.pi) ** 0.5
+
+
+POINTS, LABELS = torch.randn(40, 2), torch.arange(40) % 5
+CALLS: dict[str, list[Callable[[], object]]] = {
+    "samples": [
+        lambda: plots.samples({"plain": POINTS}),
+        lambda: plots.samples({"a": (POINTS, LABELS), "b": POINTS, "c": POINTS}, star=STAR),
+    ],
+    "densities": [
+        lambda: plots.densities({"truth": OlympicRings().log_prob}, star=STAR, resolution=40),
+        lambda: plots.densities({"a": lambda x: x[:, 0], "b": lambda x: x[:, 1]}, columns=2, resolution=40),
+    ],
+    "grids": [
+        lambda: plots.grids({"one": double}, cells=4),
+        lambda: plots.grids({"one": double, "two": double, "three": double}, cells=4),
+    ],
+    "curves": [
+        lambda: plots.curves({"model": ([1.0, 2.0, 3.0], [3.0, 2.0, 1.5])}, "step", "nats"),
+        lambda: plots.curves(
+            {"model": ([1.0, 2.0], [3.0, 2.0]), "other": ([1.0, 2.0], [2.0, 1.0])},
+            "step",
+            "nats",
+            floor=("entropy", 1.4),
+            log="xy",
+            y_range=(1.0, 4.0),
+        ),
+    ],
+    "histograms": [
+        lambda: plots.histograms({"z": (POINTS[:, 0], standard, (-3.0, 3.0))}),
+        lambda: plots.histograms(dict.fromkeys("abc", (POINTS[:, 0], standard, (-3.0, 3.0))), x_label="x"),
+    ],
+    "bars": [
+        lambda: plots.bars({"model": [1.0, 2.0]}, ["a", "b"], "layer", "nats"),
+        lambda: plots.bars({"model": [1.0, -2.0], "truth": [1.0, 1.0]}, ["a", "b"], "layer", "nats"),
+    ],
+    "heatmap": [lambda: plots.heatmap(torch.randn(3, 4), "step", "layer", "nats", 2.0)],
+}
+every_call = pytest.mark.parametrize(
+    "call",
+    [pytest.param(call, id=f"{name}-{i}") for name, calls in CALLS.items() for i, call in enumerate(calls)],
+)
+
+
+@pytest.fixture(autouse=True)
+def headless() -> Iterator[None]:
+    before = matplotlib.get_backend()
+    plt.switch_backend("Agg")
+    yield
+    plt.close("all")
+    plt.switch_backend(before)
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The figures that were shown, drawn at the moment they were."""
+    figures: list[Figure] = []
+
+    def show() -> None:
+        figures.append(plt.gcf())
+        plt.gcf().canvas.draw()
+
+    monkeypatch.setattr(plt, "show", show)
+    return figures
+
+
+def panels(figure: Figure) -> list[Axes]:
+    """The axes with a title: neither colour bars nor spare places."""
+    return [ax for ax in figure.axes if ax.get_title()]
+
+
+def test_every_public_function_is_called_here() -> None:
+    assert set(CALLS) == set(plots.__all__)
+
+
+@every_call
+def test_a_figure_is_shown_once_and_nothing_is_left_behind(
+    call: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where showing a figure does not close it, as it does in a notebook, the function has to."""
+    shows = []
+    monkeypatch.setattr(plt, "show", lambda: shows.append(len(plt.get_fignums())))
+    settings = dict(matplotlib.rcParams)
+    assert call() is None
+    assert shows == [1]
+    assert plt.get_fignums() == []
+    assert dict(matplotlib.rcParams) == settings
+
+
+@every_call
+def test_a_figure_stands_on_a_transparent_ground(call: Callable[[], object], shown: list[Figure]) -> None:
+    call()
+    (figure,) = shown
+    file = BytesIO()
+    figure.savefig(file, format="png", dpi=50)
+    file.seek(0)
+    alpha = plt.imread(file)[..., 3]
+    assert not alpha[[0, 0, -1, -1], [0, -1, 0, -1]].any() and alpha.max() == 1
+    assert all(ax.get_facecolor()[3] == 0 for ax in figure.axes)
+
+
+@every_call
+def test_titles_and_axes_are_mid_grey_on_any_ground(call: Callable[[], object], shown: list[Figure]) -> None:
+    call()
+    for ax in shown[0].axes:
+        texts = [ax.title, ax.xaxis.label, ax.yaxis.label, *ax.get_xticklabels(), *ax.get_yticklabels()]
+        colours = {to_hex(text.get_color()) for text in texts if text.get_text()}
+        assert colours <= {plots.INK}
+    red, green, blue = (int(plots.INK[i : i + 2], 16) for i in (1, 3, 5))
+    assert red == green == blue and 0x60 < red < 0xA0
+
+
+def test_each_ring_keeps_its_own_colour_blind_safe_colour(shown: list[Figure]) -> None:
+    okabe_ito = {"blue": "#0072b2", "red": "#d55e00", "yellow": "#e69f00", "green": "#009e73"}
+    plots.samples({"rings": (POINTS, LABELS)})
+    (scatter,) = panels(shown[0])[0].collections
+    assert np.allclose(scatter.get_offsets(), POINTS)
+    colours = [to_hex(colour) for colour in scatter.get_facecolors()]
+    for name, colour in zip([NAMES[c] for c in LABELS.tolist()], colours):
+        expected = okabe_ito.get(name)
+        assert colour == expected if expected else len(set(colour[1::2] + colour[2::2])) <= 2  # a grey
+
+
+def test_density_maps_have_x_across_and_y_up(shown: list[Figure]) -> None:
+    plots.densities({"x": lambda x: x[:, 0] - 3, "y": lambda x: 3 * x[:, 1] - 4}, resolution=60, lowest=-6.0)
+    (across,), (up,) = (ax.images for ax in panels(shown[0]))
+    left, right, bottom, top = across.get_extent()
+    x, y = (
+        np.linspace(low, high, n)
+        for low, high, n in zip((left, bottom), (right, top), across.get_size()[::-1])
+    )
+    assert across.origin == "lower"
+    assert np.allclose(across.get_array(), np.maximum(x - 3, -6)[None], atol=1e-5)
+    assert np.allclose(up.get_array(), np.maximum(3 * y - 4, -6)[:, None], atol=1e-5)
+    assert across.get_clim() == up.get_clim() == (-6, 0)
+
+
+def test_grids_are_moved_by_the_map_and_coloured_by_its_log_det(shown: list[Figure]) -> None:
+    plots.grids({"twice": double}, reach=1.0, cells=2)
+    (mesh,) = panels(shown[0])[0].collections
+    line = np.array([-2.0, 0.0, 2.0])
+    assert np.allclose(mesh.get_coordinates(), np.stack(np.meshgrid(line, line), axis=-1))
+    assert np.allclose(mesh.get_array(), np.log([[2.5, 3.5], [2.5, 3.5]]), atol=1e-6)
+
+
+def test_curves_are_the_numbers_given_with_the_floor_dotted_at_its_height(shown: list[Figure]) -> None:
+    plots.curves(
+        {"model": ([1.0, 2.0, 4.0], [3.0, 2.0, 1.0])}, "step", "nats", floor=("entropy", 0.5), log="x"
+    )
+    ax = shown[0].axes[0]
+    model, floor = ax.lines
+    assert np.array_equal(model.get_xydata(), [[1, 3], [2, 2], [4, 1]])
+    assert set(floor.get_ydata()) == {0.5} and floor.get_linestyle() == ":"
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "linear")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("step", "nats")
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["model", "entropy"]
+
+
+def test_a_histogram_has_the_area_of_the_share_in_its_range(shown: list[Figure]) -> None:
+    """Half of the values lie in the range, so the bars cover half of the density's area."""
+    values = torch.cat([torch.rand(500), 5 + torch.rand(500)])
+    plots.histograms({"u": (values, torch.ones_like, (0.0, 1.0))})
+    ax = shown[0].axes[0]
+    heights, edges, _ = ax.patches[0].get_data()
+    assert np.sum(heights * np.diff(edges)) == pytest.approx(0.5)
+    assert np.allclose(ax.lines[0].get_ydata(), 1)
+
+
+def test_bars_stand_side_by_side_over_their_names(shown: list[Figure]) -> None:
+    plots.bars({"model": [1.0, -2.0], "truth": [3.0, 4.0]}, ["a", "b"], "layer", "nats")
+    ax = shown[0].axes[0]
+    boxes = {bar.get_height(): (bar.get_x(), bar.get_x() + bar.get_width()) for bar in ax.patches}
+    assert list(boxes) == [1, -2, 3, 4]
+    for name, (first, second) in {"a": (1, 3), "b": (-2, 4)}.items():
+        place = [text.get_text() for text in ax.get_xticklabels()].index(name)
+        assert boxes[first][1] == pytest.approx(boxes[second][0]) == pytest.approx(place)
+
+
+def test_the_first_row_of_a_heatmap_stands_at_the_bottom(shown: list[Figure]) -> None:
+    plots.heatmap(torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]), "step", "layer", "nats", 6.0)
+    (image,) = shown[0].axes[0].images
+    assert image.origin == "lower" and tuple(image.get_extent()) == (0.5, 3.5, 0.5, 2.5)
+    assert np.array_equal(image.get_array(), [[1, 2, 3], [4, 5, 6]]) and image.get_clim() == (-6, 6)

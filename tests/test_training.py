@@ -1,0 +1,335 @@
+"""Training against optima and schedules known in closed form; and models on disk, come what may."""
+
+import math
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from helpers import training
+from helpers.environment import models_folder
+from helpers.flows import NormalizingFlow, affine_flow
+from helpers.rings import OlympicRings
+from helpers.training import fit, learning_rate, load, save
+
+
+class Gaussian(nn.Module):
+    """The simplest model of one number: its negative log-likelihood has its minimum in closed form."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loc, self.log_scale = nn.Parameter(torch.zeros(())), nn.Parameter(torch.zeros(()))
+
+    def loss(self, x: Tensor) -> Tensor:
+        return -torch.distributions.Normal(self.loc, self.log_scale.exp()).log_prob(x).mean()
+
+
+class Slope(nn.Module):
+    """One number with a constant gradient, which makes every step of Adam exactly the learning rate."""
+
+    def __init__(self, gradient: float = 1.0) -> None:
+        super().__init__()
+        self.w, self.gradient = nn.Parameter(torch.zeros(1)), gradient
+
+    def loss(self, x: Tensor) -> Tensor:
+        return self.gradient * self.w.sum() + 0 * x.sum()
+
+
+# --- fit --------------------------------------------------------------------------------------------
+
+
+def test_fit_reaches_the_optimum_in_closed_form() -> None:
+    data = 0.5 + 0.3 * torch.randn(4000)
+    spread, model = data.std(unbiased=False).item(), Gaussian()
+    history = fit(model, model.loss, (data,), steps=600, peak=0.03, held_out=(data,), every=600)
+    best = 0.5 + math.log(spread) + 0.5 * math.log(2 * math.pi)
+    assert best <= history.validation[-1][-1] + 1e-6
+    assert history.validation[-1][-1] < best + 2e-3
+    assert model.loc.item() == pytest.approx(data.mean().item(), abs=0.02)
+    assert model.log_scale.exp().item() == pytest.approx(spread, rel=0.04)
+
+
+def test_fit_brings_a_flow_below_the_best_gaussian() -> None:
+    """The best Gaussian costs log(2 pi e) plus half the log variances; no coupling would beat it by luck."""
+    torch.manual_seed(0)
+    x, _ = OlympicRings().sample(4000)
+    flow = affine_flow(couplings=4, hidden=16)
+    history = fit(flow, lambda x: -flow.log_prob(x).mean(), (x,), steps=400, batch_size=256, peak=1e-2)
+    gaussian = math.log(2 * math.pi * math.e) + x.var(0).log().sum().item() / 2
+    assert sum(history.loss[-50:]) / 50 < gaussian - 0.2
+
+
+def test_each_step_moves_by_the_learning_rate_of_that_step() -> None:
+    path, model = [], Slope(0.01)  # far below the clip, which would hide gradients that pile up
+
+    def loss(x: Tensor) -> Tensor:
+        path.append(model.w.item())
+        return model.loss(x)
+
+    fit(model, loss, (torch.ones(8),), steps=40, peak=0.1)
+    moves = -torch.diff(torch.tensor([*path, model.w.item()]))
+    expected = torch.tensor([learning_rate(step, 40, 0.1) for step in range(40)])
+    assert torch.allclose(moves, expected, atol=1e-6)
+
+
+def test_the_learning_rate_is_torchs_cosine_times_a_linear_rise() -> None:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.5)
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=200)
+    for step in range(200):
+        rise = min(1, (step + 1) / 20)  # a tenth of 200 steps
+        assert learning_rate(step, 200, 0.5, warmup=0.0) == pytest.approx(cosine.get_last_lr()[0], abs=1e-12)
+        assert learning_rate(step, 200, 0.5, warmup=0.1) == pytest.approx(rise * cosine.get_last_lr()[0])
+        optimizer.step()
+        cosine.step()
+
+
+@pytest.mark.parametrize(("gradient", "kept"), [(10.0, 2.0), (0.5, 0.5)])
+def test_only_a_gradient_longer_than_the_clip_is_shortened(gradient: float, kept: float) -> None:
+    model = Slope(gradient)
+    fit(model, model.loss, (torch.ones(8),), steps=1, clip=2.0)
+    assert model.w.grad.item() == pytest.approx(kept, rel=1e-5)
+
+
+def test_batches_draw_the_same_rows_of_every_tensor_and_all_of_them_in_time() -> None:
+    x, seen, model = torch.arange(50.0), set(), Slope()
+
+    def loss(part: Tensor, double: Tensor) -> Tensor:
+        assert part.shape == (16,) and torch.equal(double, 2 * part)
+        seen.update(part.tolist())
+        return model.loss(part)
+
+    fit(model, loss, (x, 2 * x), steps=60, batch_size=16)
+    assert seen == set(x.tolist())
+
+
+def test_history_has_every_loss_and_the_validations_that_were_asked_for() -> None:
+    model, graphs = Slope(), []
+
+    def loss(x: Tensor) -> Tensor:
+        graphs.append((len(x), torch.is_grad_enabled()))
+        return model.loss(x)
+
+    history = fit(
+        model, loss, (torch.ones(8),), steps=25, batch_size=4, held_out=(torch.ones(3),), every=10, peak=0.1
+    )
+    rates = [learning_rate(step, 25, 0.1) for step in range(25)]
+    assert history.loss == pytest.approx([-sum(rates[:step]) for step in range(25)], abs=1e-5)
+    assert [step for step, _, _ in history.validation] == [10, 20, 25]
+    expected = [-sum(rates[:k]) for k in (10, 20, 25)]
+    assert [value for _, _, value in history.validation] == pytest.approx(expected, abs=1e-5)
+    assert graphs.count((4, True)) == 25 and graphs.count((3, False)) == 3 and len(graphs) == 28
+
+
+def test_the_clock_of_the_validations_stands_still_while_they_run() -> None:
+    """Each validation burns a tenth of a second, and ten steps of training far less."""
+    model = Slope()
+
+    def loss(x: Tensor) -> Tensor:
+        start = time.process_time()
+        while len(x) == 3 and time.process_time() < start + 0.1:
+            pass
+        return model.loss(x)
+
+    history = fit(model, loss, (torch.ones(8),), steps=30, held_out=(torch.ones(3),), every=10)
+    seconds = [passed for _, passed, _ in history.validation]
+    assert 0 < seconds[0] < seconds[1] < seconds[2] < 0.1
+
+
+def test_a_seed_repeats_the_training_bit_for_bit() -> None:
+    runs = []
+    for seed in (3, 3, 4):
+        torch.manual_seed(seed)
+        flow, (x, _) = affine_flow(couplings=2, hidden=8), OlympicRings().sample(500)
+        history = fit(flow, lambda x, flow=flow: -flow.log_prob(x).mean(), (x,), steps=20)
+        runs.append((history.loss, [p.tolist() for p in flow.parameters()]))
+    assert runs[0] == runs[1] and runs[0] != runs[2]
+
+
+def test_frozen_parameters_stay_as_they_are() -> None:
+    model = Gaussian()
+    model.loc.requires_grad_(False)
+    fit(model, model.loss, (1 + torch.randn(100),), steps=5)
+    assert model.loc.item() == 0 and model.log_scale.item() != 0
+
+
+@pytest.mark.parametrize("step", [0, 1, 7])
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("what", ["loss", "gradient"])
+def test_training_stops_at_what_is_not_finite_and_keeps_the_last_good_state(
+    step: int, bad: float, what: str
+) -> None:
+    model, states = Gaussian(), []
+
+    def loss(x: Tensor) -> Tensor:
+        states.append([p.detach().clone() for p in model.parameters()])
+        spoilt = what == "loss" and len(states) == step + 1
+        return model.loss(x) * (bad if spoilt else 1)
+
+    if what == "gradient":
+        model.loc.register_hook(lambda gradient: gradient * (bad if len(states) == step + 1 else 1))
+    with pytest.raises(FloatingPointError, match=rf"step {step}\b"):
+        fit(model, loss, (torch.randn(100),), steps=20)
+    # The loss was last finite a step before where the loss is bad, and here where its gradient is.
+    good = states[max(0, step - 1)] if what == "loss" else states[step]
+    assert len(states) == step + 1
+    assert all(torch.equal(now, then) for now, then in zip(model.parameters(), good))
+
+
+# --- save and load ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that does not exist yet, named by FIVE_RINGS_SAVE."""
+    monkeypatch.setenv("FIVE_RINGS_SAVE", str(tmp_path / "new" / "models"))
+    return tmp_path / "new" / "models"
+
+
+@pytest.fixture
+def flow(randomized: Callable[..., nn.Module]) -> NormalizingFlow:
+    return randomized(affine_flow(dim=3, couplings=2, hidden=8))
+
+
+def same(a: nn.Module, b: nn.Module) -> bool:
+    return all(
+        torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+    )
+
+
+def test_a_model_comes_back_from_disk_bit_for_bit(flow: NormalizingFlow, folder: Path) -> None:
+    path = save(flow, "mine")
+    assert path == folder / "mine.safetensors" and list(folder.iterdir()) == [path]
+    other = affine_flow(dim=3, couplings=2, hidden=8)
+    assert not same(flow, other)
+    load(other, "mine", folder)
+    assert same(flow, other)
+
+
+def test_models_are_read_from_the_committed_ones_unless_a_folder_is_given(
+    flow: NormalizingFlow, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(flow, "mine")
+    with pytest.raises(FileNotFoundError, match="mine"):
+        load(flow, "mine")
+    monkeypatch.setattr(training, "models_folder", lambda: folder)
+    load(flow, "mine")
+
+
+def test_without_the_variable_models_are_saved_beside_the_helpers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FIVE_RINGS_SAVE", raising=False)
+    root = Path(__file__).parents[1]
+    assert training.save_folder() == models_folder() == root / "models"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_a_saved_model_may_be_read_by_whoever_may_read_a_new_file(
+    flow: NormalizingFlow, folder: Path
+) -> None:
+    path = save(flow, "mine")
+    (folder / "other").touch()
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE((folder / "other").stat().st_mode)
+
+
+@contextmanager
+def no_move(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The file was written, and cannot be put in its place."""
+
+    def refuse(*_: object) -> None:
+        raise OSError("refused")
+
+    with monkeypatch.context() as patch:
+        for owner, name in ((Path, "replace"), (os, "replace"), (Path, "rename"), (os, "rename")):
+            patch.setattr(owner, name, refuse)
+        yield
+
+
+@contextmanager
+def full_disk(_: pytest.MonkeyPatch) -> Iterator[None]:
+    """The system takes a thousand bytes, and refuses the rest."""
+    resource = pytest.importorskip("resource", reason="Windows has no such limits")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("mishap", [no_move, full_disk])
+def test_a_write_that_fails_leaves_the_old_model_and_nothing_else(
+    flow: NormalizingFlow,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mishap: Callable[..., AbstractContextManager],
+) -> None:
+    path = save(flow, "mine")
+    before = path.read_bytes()
+    with torch.no_grad():
+        next(flow.parameters()).add_(1)
+    with mishap(monkeypatch), pytest.raises(OSError):
+        save(flow, "mine")
+    assert path.read_bytes() == before
+    assert [file.name for file in folder.iterdir()] == [path.name], "half a file was left behind"
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_model_that_is_not_finite_is_refused_and_the_old_one_kept(
+    flow: NormalizingFlow, folder: Path, bad: float
+) -> None:
+    before = save(flow, "mine").read_bytes()
+    with torch.no_grad():
+        flow.layers[2].network[0].weight[0, 0] = bad
+    with pytest.raises(ValueError, match=r"layers\.2\.network\.0\.weight.*not finite"):
+        save(flow, "mine")
+    assert [path.read_bytes() for path in folder.iterdir()] == [before]
+
+
+BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "cut in half": (
+        lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+        "truncated",
+    ),
+    "cut in its header": (lambda path: path.write_bytes(path.read_bytes()[:20]), "truncated"),
+    "one byte short": (lambda path: path.write_bytes(path.read_bytes()[:-1]), "truncated"),
+    "empty": (lambda path: path.write_bytes(b""), "truncated"),
+    "a text": (
+        lambda path: path.write_text("weights, honest\n" * 100, encoding="utf-8"),
+        "not a safetensors",
+    ),
+    "a pickle": (lambda path: torch.save({"w": torch.ones(3)}, path), "not a safetensors"),
+    "another model": (lambda _: save(Gaussian(), "mine"), "holds a Gaussian, not a NormalizingFlow"),
+    "another program's": (lambda path: save_file({"w": torch.ones(3)}, path), "unknown kind"),
+    "another width": (
+        lambda _: save(affine_flow(dim=3, couplings=2, hidden=9), "mine"),
+        r"layers\.0\.network\.0\.bias.*\(9,\).*\(8,\)",
+    ),
+    "another depth": (
+        lambda _: save(affine_flow(dim=3, couplings=3, hidden=8), "mine"),
+        r"another NormalizingFlow.*layers\.4",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_FILES)
+def test_a_file_that_is_not_this_model_is_refused_and_leaves_the_model_alone(
+    flow: NormalizingFlow, folder: Path, kind: str
+) -> None:
+    damage, message = BAD_FILES[kind]
+    damage(save(flow, "mine"))
+    before = {key: value.clone() for key, value in flow.state_dict().items()}
+    with pytest.raises(ValueError, match=message) as raised:
+        load(flow, "mine", folder)
+    assert str(folder / "mine.safetensors") in str(raised.value)
+    assert all(torch.equal(value, before[key]) for key, value in flow.state_dict().items())
+
+
+def test_a_missing_model_is_named(flow: NormalizingFlow, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no model 'absent'.*absent.safetensors"):
+        load(flow, "absent", tmp_path)
