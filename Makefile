@@ -9,8 +9,8 @@ READER := .venv/reader
 DEVELOPER := .venv/developer
 LISTS := requirements.txt constraints.txt pyproject.toml
 # Long runs of letters are images; Theis is a name.
-SPELL := $(PY) -m codespell_lib -L theis --ignore-regex '[A-Za-z0-9+/=]{60,}' *.md book/*.md notebooks/*.ipynb \
-	helpers tests tools bench/*.py
+SPELL := $(PY) -m codespell_lib -L theis --ignore-regex '[A-Za-z0-9+/=]{60,}' \
+	*.md book/*.md notebooks/*.ipynb helpers tests tools bench/*.py
 NBVAL := --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg --nbval-cell-timeout=300
 
 # $(call timed,NAME,COMMAND,WHAT TO DO WHERE IT FAILS)
@@ -19,7 +19,7 @@ define timed
 	echo "== $(1): $$(( $$(date +%s) - start )) s"
 endef
 
-.PHONY: help book test notebooks lab bench screenshots format lock clean clean-all html
+.PHONY: help book test notebooks lab bench screenshots hero format lock clean clean-all html
 .DEFAULT_GOAL := help
 
 help:  ## list these commands
@@ -52,6 +52,9 @@ bench: $(DEVELOPER)  ## measure the flows side by side (minutes); the results fe
 
 screenshots: $(DEVELOPER) html  ## every page at 1280 and 390 px, light and dark: _build/screenshots
 	@$(PY) tools/screenshots.py
+
+hero: $(READER)  ## draw the introduction's picture anew from the committed affine flow
+	@$(PY) tools/hero.py
 
 format: $(DEVELOPER)  ## put code in order with ruff (a chapter whose code changes is stale)
 	@$(PY) -m ruff format --quiet . && $(PY) -m ruff check --fix . && $(PY) -m ruff format .
@@ -91,7 +94,7 @@ html: $(READER)  ## build the pages from the chapters as they are, without execu
 		echo "$(PYTHON) is older than Python 3.11. Name another: make PYTHON=/path/to/python3"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make environments."; \
 		echo "On Debian and Ubuntu: sudo apt-get install python3-venv; then run make again."; exit 1; }
-	@rm -rf .venv && $(PYTHON) -m venv .venv && touch $@
+	@$(PYTHON) -m venv .venv && touch $@
 
 # $(call install,FILE)
 define install

@@ -1,10 +1,10 @@
-"""The three settings of the book, read from environment variables.
+"""The settings of the book, read from environment variables.
 
 `FIVE_RINGS_THREADS`   threads that torch may use (default 1: on nets this small more cost time)
 `FIVE_RINGS_DEVICE`    where models live (default `cpu`)
 `FIVE_RINGS_PROGRESS`  `1` or `0`: whether training draws a progress bar (default 1)
 
-Two more serve our own tools: `FIVE_RINGS_SAVE` names the folder that models are saved to, so that
+A fourth serves our own tools: `FIVE_RINGS_SAVE` names the folder that models are saved to, so that
 a validation run leaves the committed models alone.
 """
 
@@ -23,7 +23,7 @@ def limit_threads() -> None:
         ValueError: the variable is not a whole number of at least 1.
     """
     wanted = os.environ.get("FIVE_RINGS_THREADS", "1")
-    if not wanted.isdigit() or int(wanted) < 1:
+    if not wanted.isdecimal() or int(wanted) < 1:
         raise ValueError(f"FIVE_RINGS_THREADS is {wanted!r}; it must be a whole number, 1 or more")
     torch.set_num_threads(int(wanted))
 
@@ -44,8 +44,15 @@ def device() -> torch.device:
 
 
 def shows_progress() -> bool:
-    """Whether training draws a progress bar (`FIVE_RINGS_PROGRESS`)."""
-    return os.environ.get("FIVE_RINGS_PROGRESS", "1") != "0"
+    """Whether training draws a progress bar (`FIVE_RINGS_PROGRESS`).
+
+    Raises:
+        ValueError: the variable is neither 1 nor 0.
+    """
+    wanted = os.environ.get("FIVE_RINGS_PROGRESS", "1")
+    if wanted not in ("0", "1"):
+        raise ValueError(f"FIVE_RINGS_PROGRESS is {wanted!r}; it must be 1 or 0")
+    return wanted == "1"
 
 
 def models_folder() -> Path:

@@ -123,7 +123,7 @@ class AffineCoupling(nn.Module):
             label = functional.one_hot(ring, self.classes).to(a.dtype)
             seen = torch.cat([seen, label], dim=1)
         log_scale, shift = self.network(seen).chunk(2, dim=1)
-        return self.limit * torch.tanh(log_scale / self.limit), shift
+        return self.limit * log_scale.tanh(), shift
 
     def forward(self, z: Float[Tensor, "batch dim"], ring: Ring = None) -> Mapped:
         """Map z to x; return x and the log-determinant, (batch,).
@@ -171,12 +171,12 @@ class Permutation(nn.Module):
     def forward(self, z: Float[Tensor, "batch dim"], ring: Ring = None) -> Mapped:
         """Reorder the coordinates of z; return x and a log-determinant of zeros, (batch,)."""
         require_points(z, self.dim, "z")
-        return z[:, self.order], z.new_zeros(len(z))
+        return z.index_select(1, self.order), z.new_zeros(len(z))
 
     def inverse(self, x: Float[Tensor, "batch dim"], ring: Ring = None) -> Mapped:
         """Put the coordinates of x back; return z and a log-determinant of zeros, (batch,)."""
         require_points(x, self.dim)
-        return x[:, self.order_back], x.new_zeros(len(x))
+        return x.index_select(1, self.order_back), x.new_zeros(len(x))
 
 
 class NormalizingFlow(nn.Module):
@@ -301,6 +301,9 @@ def affine_flow(
 def _require_input(flow: nn.Module, x: object, ring: object, name: str) -> None:
     """Raise unless points and labels fit a layer or a flow (labels reach plain layers too: ignored)."""
     require_points(x, flow.dim, name)
+    weight = next(flow.parameters(), x)
+    if x.dtype != weight.dtype:
+        raise TypeError(f"{name} has dtype {x.dtype}; this model computes in {weight.dtype}")
     if flow.classes:
         if ring is None:
             raise ValueError("ring is missing; this model is class-conditional and needs a label a point")

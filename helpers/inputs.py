@@ -37,8 +37,8 @@ def require_rings(ring: object, batch: int, classes: int = 5, name: str = "ring"
     """
     if not isinstance(ring, Tensor):
         raise TypeError(f"{name} is a {type(ring).__name__}; it must be a tensor of class labels")
-    if ring.is_floating_point() or ring.is_complex() or ring.dtype == torch.bool:
-        raise TypeError(f"{name} has dtype {ring.dtype}; class labels must be integers")
+    if ring.dtype != torch.int64:
+        raise TypeError(f"{name} has dtype {ring.dtype}; class labels must be integers, of dtype torch.int64")
     if tuple(ring.shape) != (batch,):
         raise ValueError(f"{name} has shape {tuple(ring.shape)}; it must be ({batch},)")
     if batch and not 0 <= int(ring.min()) <= int(ring.max()) < classes:

@@ -52,7 +52,10 @@ def kl_to_truth(
     require_count(len(x), "the number of points", least=2)
     if torch.isinf(truth).any():
         raise ValueError(f"x has {int(torch.isinf(truth).sum())} points off their rings; they are no data")
-    return _mean(truth.double() - log_prob(*given).double())
+    model = log_prob(*given)
+    if model.shape != truth.shape:
+        raise ValueError(f"log_prob returned shape {tuple(model.shape)}; it must be {tuple(truth.shape)}")
+    return _mean(truth.double() - model.double())
 
 
 def on_ring_share(x: Float[Tensor, "batch 2"]) -> Estimate:
@@ -81,8 +84,9 @@ def sliced_wasserstein(x: Float[Tensor, "n dim"], y: Float[Tensor, "n dim"], dir
     Source: Bonneel, Rabin, Peyre and Pfister, "Sliced and Radon Wasserstein barycenters of
     measures" (2015).
     """
-    require_points(x, x.shape[-1], "x")
-    require_points(y, x.shape[-1], "y")
+    dim = x.shape[-1] if isinstance(x, Tensor) and x.ndim else 1
+    require_points(x, dim, "x")
+    require_points(y, dim, "y")
     require_finite(x, "x")
     require_finite(y, "y")
     require_count(directions, "directions")

@@ -38,7 +38,7 @@ def check(
         >>> check("the entropy", 1.4133, near=1.4132727, within=1e-4)
         ✓ the entropy: 1.41330 = 1.4132727 to within 0.0001
     """
-    value = float(torch.as_tensor(value).detach())
+    value = float(value.detach() if isinstance(value, torch.Tensor) else value)
     if (near is None) != (within is None) or (near is None and below is None and above is None):
         raise ValueError(f"check of {claim!r} needs below, above, or near and within")
     parts, holds, shown = [], True, f"{value:.4g}"
@@ -80,4 +80,10 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Show rows under a header; numbers are set to the right."""
     numeric = [all(not isinstance(row[i], str) for row in rows) for i in range(len(header))]
     lines = [header, ["---:" if right else ":---" for right in numeric], *rows]
-    display(Markdown("\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)))
+    display(
+        Markdown(
+            "\n".join(
+                "| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines
+            )
+        )
+    )

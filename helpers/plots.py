@@ -58,6 +58,11 @@ def _figure(panels: int, columns: int, height: float) -> tuple[Figure, list[Axes
     return figure, list(axes.flat[:panels])
 
 
+def _show(figure: Figure) -> None:
+    plt.show()
+    plt.close(figure)  # where showing does not
+
+
 def _plane(ax: Axes, title: str, window: Sequence[float] = WINDOW) -> None:
     ax.set(title=title, xlim=window[:2], ylim=window[2:], aspect="equal", xticks=[], yticks=[])
     for spine in ax.spines.values():
@@ -94,7 +99,7 @@ def samples(
         ax.scatter(*x.cpu().T.numpy(), s=size, c=colour, linewidths=0)
         _plane(ax, title, window)
         _star(ax, star)
-    plt.show()
+    _show(figure)
 
 
 @plt.rc_context(STYLE)
@@ -114,11 +119,11 @@ def densities(
     grid = torch.stack(torch.meshgrid(across, up, indexing="xy"), dim=-1)
     for ax, (title, log_prob) in zip(axes, panels.items()):
         value = log_prob(grid.reshape(-1, 2)).reshape(grid.shape[:2]).clamp(min=lowest)
-        image = ax.imshow(value, extent=WINDOW, origin="lower", vmin=lowest, vmax=0, cmap="viridis")
+        image = ax.imshow(value.numpy(), extent=WINDOW, origin="lower", vmin=lowest, vmax=0, cmap="viridis")
         _plane(ax, title)
         _star(ax, star)
     figure.colorbar(image, ax=axes, label="log-density (nats)", shrink=0.85, extend="min")
-    plt.show()
+    _show(figure)
 
 
 @plt.rc_context(STYLE)
@@ -160,7 +165,7 @@ def grids(
         edge = 1.03 * max(reach, float(moved[title].abs().max()))
         _plane(ax, title, (-edge, edge, -edge, edge))
     figure.colorbar(mesh, ax=axes, label="log area change (nats)", shrink=0.8, aspect=35, extend="both")
-    plt.show()
+    _show(figure)
 
 
 @plt.rc_context(STYLE)
@@ -190,7 +195,7 @@ def curves(
     if y_range is not None:
         ax.set_ylim(*y_range)
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
-    plt.show()
+    _show(figure)
 
 
 @plt.rc_context(STYLE)
@@ -205,11 +210,16 @@ def histograms(
         share = np.histogram(values.numpy(), bins)[0] / len(values) / np.diff(bins)
         ax.stairs(share, bins, fill=True, color=BLUE, alpha=0.35, label="samples")
         line = torch.linspace(low, high, 600)
-        ax.plot(line, density(line), color=INK, linestyle="--", label="formula")
-        ax.set(title=title, xlabel=x_label, yticks=[], ylim=(0, 1.1 * max(share.max(), float(density(line).max()))))
+        ax.plot(line.numpy(), density(line).numpy(), color=INK, linestyle="--", label="formula")
+        ax.set(
+            title=title,
+            xlabel=x_label,
+            yticks=[],
+            ylim=(0, 1.1 * max(share.max(), float(density(line).max()))),
+        )
         ax.spines["left"].set_visible(False)
     axes[-1].legend()
-    plt.show()
+    _show(figure)
 
 
 @plt.rc_context(STYLE)
@@ -224,7 +234,7 @@ def bars(values: Mapping[str, Sequence[float]], names: Sequence[str], x_label: s
     ax.set(xlabel=x_label, ylabel=y_label, xticks=range(len(names)), xticklabels=names)
     if len(values) > 1:
         ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
-    plt.show()
+    _show(figure)
 
 
 @plt.rc_context(STYLE)
@@ -235,7 +245,7 @@ def heatmap(
     figure, (ax,) = _figure(1, 1, 3.2)
     rows, columns = values.shape
     image = ax.imshow(
-        values,
+        values.numpy(),
         cmap="RdBu_r",
         vmin=-limit,
         vmax=limit,
@@ -245,4 +255,4 @@ def heatmap(
     )
     ax.set(xlabel=x_label, ylabel=y_label)
     figure.colorbar(image, ax=ax, label=label, extend="both")
-    plt.show()
+    _show(figure)

@@ -120,9 +120,9 @@ class OlympicRings:
         """
         covers = self.covers(x)
         if ring is None:
-            return (covers.sum(1) / (5 * self.area)).log().to(x.dtype)
+            return (covers.sum(1).double() / (5 * self.area)).log().to(x.dtype)
         require_rings(ring, len(x))
-        return (covers.gather(1, ring[:, None]).squeeze(1) / self.area).log().to(x.dtype)
+        return (covers.gather(1, ring[:, None]).squeeze(1).double() / self.area).log().to(x.dtype)
 
     def posterior(self, x: Float[Tensor, "batch 2"]) -> Float[Tensor, "batch 5"]:
         """Probability of each ring given the point; nan off the rings, where no ring could be it."""

@@ -1,7 +1,6 @@
 """Training, the same for every model of the book; and saving and loading what was trained."""
 
 import math
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +16,8 @@ from helpers.environment import models_folder, save_folder, shows_progress
 from helpers.inputs import require_count, require_positive
 
 __all__ = ["History", "fit", "learning_rate", "load", "save"]
+
+KEPT = "the model keeps the last parameters that had a finite loss"
 
 
 @dataclass
@@ -78,6 +79,7 @@ def fit(
     """
     require_count(steps, "steps")
     require_count(batch_size, "batch_size")
+    require_count(every, "every")
     require_positive(peak, "peak")
     require_positive(clip, "clip")
     if not data or len({len(part) for part in data}) != 1 or not len(data[0]):
@@ -93,16 +95,12 @@ def fit(
         optimizer.zero_grad()
         value.backward()
         norm = nn.utils.clip_grad_norm_(parameters, clip)
-        if not torch.isfinite(value) or not torch.isfinite(norm):
-            if not torch.isfinite(value):
-                with torch.no_grad():
-                    torch._foreach_copy_(parameters, last_good)
-            raise FloatingPointError(
-                f"step {step}: the loss is {value.item()} and its gradient has norm {norm.item()}; "
-                "the model keeps the last parameters that had a finite loss"
-            )
-        with torch.no_grad():
-            torch._foreach_copy_(last_good, parameters)
+        if not torch.isfinite(value):
+            _copy(parameters, last_good)
+            raise FloatingPointError(f"step {step}: the loss is {value.item()}; {KEPT}")
+        if not torch.isfinite(norm):
+            raise FloatingPointError(f"step {step}: the gradient has norm {norm.item()}; {KEPT}")
+        _copy(last_good, parameters)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, steps, peak)
         optimizer.step()
@@ -110,9 +108,18 @@ def fit(
         if held_out is not None and ((step + 1) % every == 0 or step + 1 == steps):
             paused = time.process_time()
             with torch.no_grad():
-                history.validation.append((step + 1, paused - started, loss(*held_out).item()))
+                validation = loss(*held_out).item()
+            if not math.isfinite(validation):
+                _copy(parameters, last_good)
+                raise FloatingPointError(f"step {step}: the held-out loss is {validation}; {KEPT}")
+            history.validation.append((step + 1, paused - started, validation))
             started += time.process_time() - paused  # validation is not training
     return history
+
+
+def _copy(into: list[Tensor], values: list[Tensor]) -> None:
+    with torch.no_grad():
+        torch._foreach_copy_(into, values)
 
 
 def save(model: nn.Module, name: str) -> Path:
@@ -132,10 +139,12 @@ def save(model: nn.Module, name: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     content = to_bytes(state, metadata={"model": type(model).__name__})
     # Written beside its place and then moved there: a reader never meets half a file.
-    with tempfile.NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as part:
-        part.write(content)
-    path = folder / f"{name}.safetensors"
-    Path(part.name).replace(path)
+    path, part = folder / f"{name}.safetensors", folder / f"{name}.part"
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
     return path
 
 

@@ -66,23 +66,27 @@ def test_the_affine_flows_samples_lie_on_the_rings_as_often_as_its_bar() -> None
 def test_in_float32_almost_every_point_is_exact_to_four_digits(
     model: NormalizingFlow, points: Tensor, jacobian: Jacobian
 ) -> None:
-    """A trained flow stretches by a million here and there, so the last point in a hundred says little."""
+    """Against autograd in float64: in float32 the determinant of its matrix loses more than the flow does."""
+    exact = slogdet(jacobian(deepcopy(model).double().inverse, points.double())).logabsdet
     with torch.no_grad():
         z, log_det = model.inverse(points)
         back = model(z)[0]
-    error = (log_det - slogdet(jacobian(model.inverse, points)).logabsdet).abs()
-    assert error.quantile(0.99) < 1e-4
+    assert (log_det - exact).abs().quantile(0.99) < 1e-4
     assert (back - points).norm(dim=1).quantile(0.999) < 1e-4
 
 
 def test_in_float64_every_point_is_exact(model: NormalizingFlow, points: Tensor, jacobian: Jacobian) -> None:
+    """The determinant of autograd's matrix is good to its condition number times the rounding, no better."""
     flow, x = deepcopy(model).double(), points.double()
     with torch.no_grad():
         z, log_det = flow.inverse(x)
         back, log_det_forward = flow(z)
+    matrix = jacobian(flow.inverse, x)
+    error = (log_det - slogdet(matrix).logabsdet).abs()
     assert (back - x).abs().max() < 1e-10
     assert (log_det + log_det_forward).abs().max() < 1e-11
-    assert (log_det - slogdet(jacobian(flow.inverse, x)).logabsdet).abs().max() < 1e-11
+    assert error.quantile(0.99) < 1e-11
+    assert (error / torch.linalg.cond(matrix)).max() < 1e-13
 
 
 def test_the_log_det_is_the_sum_over_layers_of_autograds(

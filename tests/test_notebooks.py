@@ -45,9 +45,10 @@ def calls(cell: NotebookNode) -> set[str]:
     return {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
 
 
-def named(found: list[NotebookNode]) -> list[str]:
-    """Cells as a failing test names them: their number and first line."""
-    return [f"[{cell.execution_count}] {cell.source.splitlines()[0]}" for cell in found]
+def assert_none(found: list[NotebookNode] | list[str]) -> None:
+    """Name all that were found: a cell by its number and its beginning."""
+    names = [one if isinstance(one, str) else f"[{one.execution_count}] {one.source[:60]}" for one in found]
+    assert not names, "\n" + "\n".join(names)
 
 
 def test_table_of_contents_and_folder_agree() -> None:
@@ -77,18 +78,15 @@ def test_nothing_volatile_is_stored(path: Path) -> None:
 @each_chapter
 def test_no_addresses_in_outputs(path: Path) -> None:
     """An object's address is another one at each run."""
-    texts = {
-        cell.execution_count: str([output.get("text", "") or output.get("data", {}).get("text/plain", "")])
-        for cell in code(path)
-        for output in cell.outputs
-    }
-    assert [count for count, text in texts.items() if notebooks.ADDRESS.search(text)] == []
+    outputs = [output for cell in code(path) for output in cell.outputs]
+    texts = [output.get("text", "") or output.get("data", {}).get("text/plain", "") for output in outputs]
+    assert_none([text for text in texts if notebooks.ADDRESS.search(text)])
 
 
 @each_chapter
 def test_errors_only_where_they_are_meant(path: Path) -> None:
     failed = [cell for cell in code(path) if any(output.output_type == "error" for output in cell.outputs)]
-    assert named([cell for cell in failed if "raises-exception" not in tags(cell)]) == []
+    assert_none([cell for cell in failed if "raises-exception" not in tags(cell)])
 
 
 @each_chapter
@@ -99,32 +97,34 @@ def test_cells_are_short(path: Path) -> None:
     def allowed(cell: NotebookNode) -> int:
         return 30 if re.search(r"^(def|class) ", cell.source, re.MULTILINE) else 15
 
-    assert named([cell for cell in code(path) if length(cell) > allowed(cell)]) == []
-    assert statistics.median(map(length, code(path))) <= 8
+    assert_none([cell for cell in code(path) if length(cell) > allowed(cell)])
+    # The blank lines that the formatter puts around a definition are not the author's.
+    full = [sum(bool(line.strip()) for line in cell.source.splitlines()) for cell in code(path)]
+    assert statistics.median(full) <= 8
 
 
 @each_chapter
 def test_lines_are_short(path: Path) -> None:
-    assert [line for cell in code(path) for line in cell.source.splitlines() if len(line) > 88] == []
+    assert_none([line for cell in code(path) for line in cell.source.splitlines() if len(line) > 88])
 
 
 @each_chapter
 def test_prose_between_cells(path: Path) -> None:
     pairs = zip(cells(path), cells(path)[1:])
-    assert named([after for before, after in pairs if before.cell_type == after.cell_type == "code"]) == []
+    assert_none([after for before, after in pairs if before.cell_type == after.cell_type == "code"])
 
 
 @each_chapter
 def test_imports_in_first_cell_only(path: Path) -> None:
     imports = re.compile(r"^\s*(import|from) ", re.MULTILINE)
     assert imports.search(code(path)[0].source)
-    assert named([cell for cell in code(path)[1:] if imports.search(cell.source)]) == []
+    assert_none([cell for cell in code(path)[1:] if imports.search(cell.source)])
 
 
 @each_chapter
 def test_no_plotting_code(path: Path) -> None:
     drawn = re.compile(r"matplotlib|\bplt\.|\bax(es)?\.(plot|set|scatter|imshow)")
-    assert named([cell for cell in code(path) if drawn.search(cell.source)]) == []
+    assert_none([cell for cell in code(path) if drawn.search(cell.source)])
 
 
 @each_chapter
@@ -135,7 +135,7 @@ def test_figures_have_captions_and_alternative_text(path: Path) -> None:
         alt, figure = about.get("image", {}).get("alt", ""), about.get("figure", {})
         if len(alt) < 20 or not figure.get("caption") or not figure.get("name"):
             wanting.append(cell)
-    assert named(wanting) == []
+    assert_none(wanting)
 
 
 @each_chapter
@@ -150,7 +150,7 @@ def test_every_section_holds_a_compared_check(path: Path) -> None:
         elif title and "check" in calls(cell) and "nbval-ignore-output" not in tags(cell):
             sections[title] += 1
     unchecked = [title for title, checks in sections.items() if not checks]
-    assert [title for title in unchecked if not title.startswith(UNCHECKED)] == []
+    assert_none([title for title in unchecked if not title.startswith(UNCHECKED)])
 
 
 @each_chapter
@@ -163,7 +163,7 @@ def test_most_outputs_are_compared(path: Path) -> None:
 def test_solutions_are_hidden_everywhere(path: Path) -> None:
     """In the book by their tag, in JupyterLab by their metadata."""
     hidden = [cell for cell in code(path) if "hide-cell" in tags(cell)]
-    assert named([cell for cell in hidden if not cell.metadata.get("jupyter", {}).get("source_hidden")]) == []
+    assert_none([cell for cell in hidden if not cell.metadata.get("jupyter", {}).get("source_hidden")])
 
 
 @pytest.fixture

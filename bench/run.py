@@ -1,0 +1,81 @@
+"""Measure every flow, and bring the page of the book up to date.
+
+python -m bench.run             measure all, then report (the reference alone takes some ten minutes)
+python -m bench.run --report    only report what has been measured
+"""
+
+import statistics
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+from bench import affine, records, reference
+from helpers import plots
+
+BOOK = Path(__file__).parent.parent / "book"
+
+
+def by_model() -> dict[str, list[dict[str, object]]]:
+    """The records of each model, in order of seeds."""
+    groups = defaultdict(list)
+    for record in records.read_records():
+        groups[record["model"]].append(record)
+    return dict(groups)
+
+
+def summary() -> str:
+    """A markdown table: the median over seeds, and the spread, of each model."""
+    lines = [
+        "| model | seeds | CPU-seconds | KL (nats), median | lowest to highest | its error | on-ring share |",
+        "|:---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for model, group in by_model().items():
+        kl = [record["kl"] for record in group]
+        seconds, error, share = (
+            statistics.median(record[key] for record in group)
+            for key in ("cpu_seconds", "kl_se", "on_ring_share")
+        )
+        spread = f"{min(kl):.3f} to {max(kl):.3f}" if len(kl) > 1 else "-"
+        lines.append(
+            f"| {model} | {len(group)} | {seconds:.0f} | {statistics.median(kl):.3f} | {spread} "
+            f"| {error:.3f} | {share:.3f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+@plt.rc_context(plots.STYLE)
+def figure(path: Path) -> None:
+    """Nats above the floor against CPU-seconds of training: one line a seed, one colour a model."""
+    drawing, ax = plt.subplots(figsize=(6.6, 3.8))
+    for (model, group), colour in zip(by_model().items(), plots.OTHERS):
+        for record in group:
+            seconds, above = zip(*record["trace"])
+            label = model if record is group[0] else None
+            ax.plot(seconds, above, color=colour, linewidth=1.2, label=label)
+    ax.set(xscale="log", yscale="log", xlabel="CPU-seconds of training", ylabel="nats above the floor")
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter("{x:g}")
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.legend()
+    drawing.savefig(path, dpi=200, transparent=True)
+    plt.close(drawing)
+
+
+def main() -> None:
+    """Read the command line and do what it says."""
+    if "--report" not in sys.argv[1:]:
+        affine.main()
+        reference.main()
+    listing = BOOK / "benchmarks_table.md"
+    listing.write_text(summary(), encoding="utf-8")
+    figure(BOOK / "_static" / "benchmarks.png")
+    print(summary())
+
+
+if __name__ == "__main__":
+    main()
