@@ -13,10 +13,13 @@ from IPython import get_ipython
 from jaxtyping import Float, Int
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Annulus
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 from torch import Tensor
 
-__all__ = ["bars", "curves", "densities", "grids", "heatmap", "histograms", "samples"]
+from helpers.rings import OlympicRings
+
+__all__ = ["bars", "curves", "densities", "grids", "heatmap", "histograms", "samples", "trajectories"]
 
 BLUE, GREY, RED, YELLOW, GREEN = RING_COLOURS = ("#0072B2", "#808080", "#D55E00", "#E69F00", "#009E73")
 INK = "#7a7a7a"  # as far from white as from the dark theme's ground
@@ -26,8 +29,10 @@ LINES = {
     "truth": {"color": INK, "linestyle": "--", "zorder": 3},
     "floor": {"color": RED, "linestyle": ":"},
 }
-OTHERS = (BLUE, RED, GREEN, YELLOW, "#CC79A7", "#56B4E9", INK)
-WINDOW = (-2.8, 2.8, -1.7, 1.55)  # left, right, bottom, top of every picture of the rings
+SKY = "#56B4E9"  # points of no ring
+OTHERS = (BLUE, GREEN, YELLOW, "#CC79A7", SKY, INK)  # the floor is red
+WIDTH = 5.6  # inches: narrow, so that 12-point letters can be read on a telephone
+WINDOW = (-2.7, 2.7, -1.6, 1.45)  # left, right, bottom, top of every picture of the rings
 
 if get_ipython() is not None:  # in a notebook: two pixels for one, so that lines stay sharp
     set_matplotlib_formats("retina")
@@ -52,7 +57,7 @@ STYLE = {
 def _figure(panels: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
     columns = min(columns, panels)
     rows = -(-panels // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(6.6, height * rows), squeeze=False)
+    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, height * rows), squeeze=False)
     for spare in axes.flat[panels:]:
         spare.set_visible(False)
     return figure, list(axes.flat[:panels])
@@ -71,7 +76,14 @@ def _plane(ax: Axes, title: str, window: Sequence[float] = WINDOW) -> None:
 
 def _plane_height(panels: int, columns: int, window: Sequence[float] = WINDOW) -> float:
     left, right, bottom, top = window
-    return 6.6 / min(columns, panels) * (top - bottom) / (right - left) + 0.35
+    return WIDTH / min(columns, panels) * (top - bottom) / (right - left) + 0.35
+
+
+def _outlines(ax: Axes) -> None:
+    rings = OlympicRings()
+    for centre in rings.centres.tolist():
+        width = rings.outer - rings.inner
+        ax.add_patch(Annulus(centre, rings.outer, width, color=INK, alpha=0.25, linewidth=0))
 
 
 def _star(ax: Axes, star: Float[Tensor, "1 2"] | None) -> None:
@@ -85,20 +97,44 @@ def samples(
     star: Float[Tensor, "1 2"] | None = None,
     columns: int = 2,
     reach: float | None = None,
+    outlines: bool = False,
 ) -> None:
     """Scatter plots, one a panel; points given with their rings take the rings' colours.
 
-    `reach` opens a square window of [-reach, reach] about the origin, for noise.
+    `reach` opens a square window of [-reach, reach] about the origin, for noise; `outlines` draws the
+    rings faintly behind the points.
     """
     window = WINDOW if reach is None else (-reach, reach, -reach, reach)
     figure, axes = _figure(len(panels), columns, _plane_height(len(panels), columns, window))
     for ax, (title, points) in zip(axes, panels.items()):
         x, ring = points if isinstance(points, tuple) else (points, None)
-        colour = BLUE if ring is None else [RING_COLOURS[c] for c in ring.tolist()]
+        colour = SKY if ring is None else [RING_COLOURS[c] for c in ring.tolist()]
         size = max(0.6, min(6.0, 12000 / len(x))) / min(columns, len(panels)) ** 0.5
         ax.scatter(*x.cpu().T.numpy(), s=size, c=colour, linewidths=0)
         _plane(ax, title, window)
         _star(ax, star)
+        if outlines:
+            _outlines(ax)
+    _show(figure)
+
+
+@plt.rc_context(STYLE)
+def trajectories(
+    paths: Float[Tensor, "states batch 2"], names: Sequence[str], reach: float | None = None
+) -> None:
+    """Paths of named points over the outlines of the rings, from an open circle to a dot.
+
+    `reach` opens a square window of [-reach, reach] about the origin, for noise.
+    """
+    window = WINDOW if reach is None else (-reach, reach, -reach, reach)
+    figure, (ax,) = _figure(1, 1, _plane_height(1, 1, window) * (0.8 if reach else 1))
+    _outlines(ax)
+    for path, name, colour in zip(paths.cpu().unbind(1), names, (BLUE, RED, YELLOW, GREEN, "#CC79A7")):
+        ax.plot(*path.T.numpy(), color=colour, linewidth=1.5, label=name)
+        ax.plot(*path[0].tolist(), "o", color=colour, markerfacecolor="none", markersize=8)
+        ax.plot(*path[-1].tolist(), "o", color=colour, markersize=8)
+    _plane(ax, "", window)
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
     _show(figure)
 
 
@@ -148,7 +184,7 @@ def grids(
     corners = torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=-1)
     middles = (corners[1:, 1:] + corners[:-1, :-1]) / 2
     moved = {title: map_(corners.reshape(-1, 2))[0].reshape(corners.shape) for title, map_ in panels.items()}
-    figure, axes = _figure(len(panels), columns, 6.0 / min(columns, len(panels)))
+    figure, axes = _figure(len(panels), columns, 0.9 * WIDTH / min(columns, len(panels)))
     for ax, (title, map_) in zip(axes, panels.items()):
         log_det = map_(middles.reshape(-1, 2))[1].reshape(middles.shape[:2])
         mesh = ax.pcolormesh(
@@ -157,8 +193,8 @@ def grids(
             cmap="RdBu_r",
             vmin=-limit,
             vmax=limit,
-            edgecolors=INK,
-            linewidth=0.3,
+            edgecolors=INK if cells <= 60 else "face",  # a fine grid shows by its colours
+            linewidth=min(0.3, 6 / cells),
         )
         square = reach * np.array([[-1, 1, 1, -1, -1], [-1, -1, 1, 1, -1]])
         ax.plot(*square, color=INK, linestyle="--", linewidth=1)  # each panel has its own scale
@@ -178,7 +214,7 @@ def curves(
     y_range: tuple[float, float] | None = None,
 ) -> None:
     """Lines over one axis; `floor` is a label and the height of a dotted line; `log` names log axes."""
-    figure, (ax,) = _figure(1, 1, 3.6)
+    figure, (ax,) = _figure(1, 1, 3.2)
     for (label, (x, y)), colour in zip(series.items(), OTHERS):
         style = LINES.get(label, {"color": colour})
         marker = "o" if len(x) < 25 else None
@@ -204,7 +240,7 @@ def histograms(
     x_label: str = "",
 ) -> None:
     """Histograms of one-dimensional samples under their predicted densities, over given ranges."""
-    figure, axes = _figure(len(panels), 2, 2.6)
+    figure, axes = _figure(len(panels), 2, 2.3)
     for ax, (title, (values, density, (low, high))) in zip(axes, panels.items()):
         bins = np.linspace(low, high, 61)
         share = np.histogram(values.numpy(), bins)[0] / len(values) / np.diff(bins)
