@@ -19,7 +19,7 @@ from torch import Tensor
 
 from helpers.rings import OlympicRings
 
-__all__ = ["bars", "curves", "densities", "grids", "heatmap", "histograms", "samples", "trajectories"]
+__all__ = ["curves", "densities", "grids", "heatmap", "histograms", "samples", "trajectories"]
 
 BLUE, GREY, RED, YELLOW, GREEN = RING_COLOURS = ("#0072B2", "#808080", "#D55E00", "#E69F00", "#009E73")
 INK = "#7a7a7a"  # as far from white as from the dark theme's ground
@@ -255,21 +255,6 @@ def histograms(
         )
         ax.spines["left"].set_visible(False)
     axes[-1].legend()
-    _show(figure)
-
-
-@plt.rc_context(STYLE)
-def bars(values: Mapping[str, Sequence[float]], names: Sequence[str], x_label: str, y_label: str) -> None:
-    """Groups of bars: one group a name, one bar in it for each entry of `values`."""
-    figure, (ax,) = _figure(1, 1, 3.2)
-    width = 0.8 / len(values)
-    for i, ((label, heights), colour) in enumerate(zip(values.items(), OTHERS)):
-        place = np.arange(len(names)) + (i - (len(values) - 1) / 2) * width
-        ax.bar(place, heights, width, label=label, color=LINES.get(label, {"color": colour})["color"])
-    ax.axhline(0, color=INK, linewidth=1)
-    ax.set(xlabel=x_label, ylabel=y_label, xticks=range(len(names)), xticklabels=names)
-    if len(values) > 1:
-        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     _show(figure)
 
 

@@ -58,9 +58,9 @@ CALLS: dict[str, list[Callable[[], object]]] = {
         lambda: plots.histograms({"z": (POINTS[:, 0], standard, (-3.0, 3.0))}),
         lambda: plots.histograms(dict.fromkeys("abc", (POINTS[:, 0], standard, (-3.0, 3.0))), x_label="x"),
     ],
-    "bars": [
-        lambda: plots.bars({"model": [1.0, 2.0]}, ["a", "b"], "layer", "nats"),
-        lambda: plots.bars({"model": [1.0, -2.0], "truth": [1.0, 1.0]}, ["a", "b"], "layer", "nats"),
+    "trajectories": [
+        lambda: plots.trajectories(torch.randn(4, 2, 2), ["here", "there"]),
+        lambda: plots.trajectories(torch.randn(4, 2, 2), ["here", "there"], reach=4.0),
     ],
     "heatmap": [lambda: plots.heatmap(torch.randn(3, 4), "step", "layer", "nats", 2.0)],
 }
@@ -194,18 +194,17 @@ def test_a_histogram_has_the_area_of_the_share_in_its_range(shown: list[Figure])
     assert np.allclose(ax.lines[0].get_ydata(), 1)
 
 
-def test_bars_stand_side_by_side_over_their_names(shown: list[Figure]) -> None:
-    plots.bars({"model": [1.0, -2.0], "truth": [3.0, 4.0]}, ["a", "b"], "layer", "nats")
-    ax = shown[0].axes[0]
-    boxes = {bar.get_height(): (bar.get_x(), bar.get_x() + bar.get_width()) for bar in ax.patches}
-    assert list(boxes) == [1, -2, 3, 4]
-    for name, (first, second) in {"a": (1, 3), "b": (-2, 4)}.items():
-        place = [text.get_text() for text in ax.get_xticklabels()].index(name)
-        assert boxes[first][1] == pytest.approx(boxes[second][0]) == pytest.approx(place)
-
-
 def test_the_first_row_of_a_heatmap_stands_at_the_bottom(shown: list[Figure]) -> None:
     plots.heatmap(torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]), "step", "layer", "nats", 6.0)
     (image,) = shown[0].axes[0].images
     assert image.origin == "lower" and tuple(image.get_extent()) == (0.5, 3.5, 0.5, 2.5)
     assert np.array_equal(image.get_array(), [[1, 2, 3], [4, 5, 6]]) and image.get_clim() == (-6, 6)
+
+
+def test_a_trajectory_starts_in_an_open_circle_and_ends_in_a_dot(shown: list[Figure]) -> None:
+    paths = torch.tensor([[[0.0, 0.0]], [[1.0, 0.0]], [[1.0, 1.0]]])
+    plots.trajectories(paths, ["one"])
+    line, start, end = shown[0].axes[0].lines
+    assert line.get_xydata().tolist() == paths[:, 0].tolist()
+    assert start.get_xydata().tolist() == [[0.0, 0.0]] and start.get_markerfacecolor() == "none"
+    assert end.get_xydata().tolist() == [[1.0, 1.0]] and end.get_markerfacecolor() != "none"
