@@ -1,6 +1,6 @@
 """Support module of *Flow-Based Generative Modeling on Five Rings*.
 
-Reading order: `environment`, `inputs`, `rings`, `flows`, `training`, `metrics`, `plots`, `page`.
+Reading order: `environment`, `inputs`, `rings`, `splines`, `flows`, `training`, `metrics`, `plots`, `page`.
 A file imports only from the files before it.
 """
 

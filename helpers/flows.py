@@ -12,14 +12,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from helpers.inputs import require_count, require_finite, require_points, require_positive, require_rings
+from helpers.splines import rational_quadratic_spline, spline_knots
 
 __all__ = [
     "AffineCoupling",
     "NormalizingFlow",
     "Permutation",
+    "SplineCoupling",
     "StandardNormal",
+    "UniformBox",
     "affine_flow",
     "periodic_features",
+    "spline_flow",
+    "zero_ended_network",
 ]
 
 Ring = Int[Tensor, " batch"] | None
@@ -42,6 +47,36 @@ class StandardNormal(nn.Module):
         return torch.randn(n, self.dim)
 
 
+class UniformBox(nn.Module):
+    """The base distribution that is uniform on the box [-reach, reach]^dim.
+
+    Its log-density has no slope that could lead a point back into the box: a flow on this base must map
+    all data into it. Splines do, whose tails begin where the box ends.
+
+    Example:
+        >>> UniformBox(reach=2.0).log_prob(torch.tensor([[0.0, 2.0], [0.0, 2.1]]))
+        tensor([-2.7726,    -inf])
+    """
+
+    def __init__(self, dim: int = 2, reach: float = 2.5) -> None:
+        super().__init__()
+        require_count(dim, "dim")
+        require_positive(reach, "reach")
+        self.dim, self.reach = dim, reach
+
+    def log_prob(self, z: Float[Tensor, "batch dim"]) -> Float[Tensor, " batch"]:
+        """Log-density in nats: -dim * log(2 reach) inside and on the edge, -inf outside."""
+        # A spline may land some roundings beyond the edge, where a point that it moved still counts.
+        edge = self.reach * (1 + 8 * torch.finfo(z.dtype).eps)
+        inside = (z.detach().abs() <= edge).all(1)
+        density = z.new_full((len(z),), -self.dim * math.log(2 * self.reach))
+        return density.masked_fill(~inside, -math.inf)
+
+    def sample(self, n: int) -> Float[Tensor, "n dim"]:
+        """Draw n points, on the CPU (so that a seed means the same on every device)."""
+        return self.reach * (2 * torch.rand(n, self.dim) - 1)
+
+
 def periodic_features(
     a: Float[Tensor, "batch kept"], frequencies: int, reach: float = 3.0
 ) -> Float[Tensor, "batch features"]:
@@ -60,6 +95,21 @@ def periodic_features(
     k = torch.arange(1, frequencies + 1, device=a.device, dtype=a.dtype) * (math.pi / reach)
     phase = (a[:, :, None] * k).flatten(1)
     return torch.cat([a, phase.sin(), phase.cos()], dim=1)
+
+
+def zero_ended_network(inputs: int, hidden: int, depth: int, outputs: int) -> nn.Sequential:
+    """A network of `depth` hidden layers of width `hidden`, whose last layer starts at zero.
+
+    So a new coupling, which does nothing where its network says nothing, is the identity.
+    """
+    sizes = [inputs] + [hidden] * depth
+    layers: list[nn.Module] = []
+    for wide, next_wide in zip(sizes, sizes[1:]):
+        layers += [nn.Linear(wide, next_wide), nn.LeakyReLU()]
+    last = nn.Linear(hidden, outputs)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(*layers, last)
 
 
 class AffineCoupling(nn.Module):
@@ -105,14 +155,8 @@ class AffineCoupling(nn.Module):
         require_positive(limit, "limit")
         self.dim, self.classes, self.frequencies, self.limit = dim, classes, frequencies, limit
         self.kept, self.moved = dim // 2, dim - dim // 2
-        sizes = [self.kept * (1 + 2 * frequencies) + classes] + [hidden] * depth
-        layers: list[nn.Module] = []
-        for wide, next_wide in zip(sizes, sizes[1:]):
-            layers += [nn.Linear(wide, next_wide), nn.LeakyReLU()]
-        last = nn.Linear(hidden, 2 * self.moved)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.network = nn.Sequential(*layers, last)
+        inputs = self.kept * (1 + 2 * frequencies) + classes
+        self.network = zero_ended_network(inputs, hidden, depth, outputs=2 * self.moved)
 
     def log_scale_and_shift(
         self, a: Float[Tensor, "batch kept"], ring: Ring = None
@@ -146,6 +190,89 @@ class AffineCoupling(nn.Module):
         a, b = x.split([self.kept, self.moved], dim=1)
         log_scale, shift = self.log_scale_and_shift(a, ring)
         return torch.cat([a, (b - shift) * (-log_scale).exp()], dim=1), -log_scale.sum(1)
+
+
+class SplineCoupling(nn.Module):
+    """Keep the first part of a point; let it choose the splines that move the second part.
+
+    With z = (a, b):  x = (a, b'), where b is the value at b' of a monotone rational-quadratic spline,
+    one for each coordinate, whose knots a network reads off `a`. The spline is written down from data to
+    noise: training goes this way only, and pays for no root; sampling solves a quadratic. The
+    log-determinant is the sum of the splines' log-slopes. Outside [-reach, reach] nothing moves.
+    The network's last layer starts at zero, so that a new coupling is the identity.
+
+    Source: Durkan, Bekasov, Murray and Papamakarios, "Neural spline flows" (2019).
+
+    Args:
+        dim: dimension of a point; the first dim // 2 coordinates are kept.
+        hidden: width of the network's hidden layers.
+        depth: number of hidden layers.
+        classes: number of class labels that the network may be told, or 0 for none.
+        frequencies: how many sines and cosines of the kept part it sees, or 0 for none.
+        bins: number of bins of each spline, at least 2.
+        reach: the splines act on [-reach, reach], and the longest wave has period 2 reach.
+
+    Example:
+        >>> layer = SplineCoupling()
+        >>> x, log_det = layer(torch.ones(3, 2))
+        >>> x.shape, log_det.shape
+        (torch.Size([3, 2]), torch.Size([3]))
+    """
+
+    def __init__(
+        self,
+        dim: int = 2,
+        hidden: int = 64,
+        depth: int = 2,
+        classes: int = 0,
+        frequencies: int = 8,
+        bins: int = 16,
+        reach: float = 2.5,
+    ) -> None:
+        super().__init__()
+        require_count(dim, "dim", least=2)
+        require_count(hidden, "hidden")
+        require_count(depth, "depth")
+        require_count(classes, "classes", least=0)
+        require_count(frequencies, "frequencies", least=0)
+        require_count(bins, "bins", least=2)
+        require_positive(reach, "reach")
+        self.dim, self.classes, self.frequencies, self.reach = dim, classes, frequencies, reach
+        self.kept, self.moved = dim // 2, dim - dim // 2
+        inputs = self.kept * (1 + 2 * frequencies) + classes
+        self.network = zero_ended_network(inputs, hidden, depth, outputs=self.moved * (3 * bins - 1))
+
+    def knots(
+        self, a: Float[Tensor, "batch kept"], ring: Ring = None
+    ) -> Float[Tensor, "batch moved 3 knots"]:
+        """The splines that the kept part chooses: the positions, values and slopes of their knots."""
+        seen = periodic_features(a, self.frequencies, self.reach)
+        if self.classes:
+            label = functional.one_hot(ring, self.classes).to(a.dtype)
+            seen = torch.cat([seen, label], dim=1)
+        return spline_knots(self.network(seen).unflatten(1, (self.moved, -1)), self.reach)
+
+    def forward(self, z: Float[Tensor, "batch dim"], ring: Ring = None) -> Mapped:
+        """Map z to x; return x and the log-determinant, (batch,).
+
+        Raises:
+            TypeError, ValueError: points or labels that do not fit this layer.
+        """
+        _require_input(self, z, ring, "z")
+        a, b = z.split([self.kept, self.moved], dim=1)
+        b, log_slope = rational_quadratic_spline(b, self.knots(a, ring), inverse=True)
+        return torch.cat([a, b], dim=1), log_slope.sum(1)
+
+    def inverse(self, x: Float[Tensor, "batch dim"], ring: Ring = None) -> Mapped:
+        """Map x back to z; return z and the log-determinant of this inverse map, (batch,).
+
+        Raises:
+            TypeError, ValueError: points or labels that do not fit this layer.
+        """
+        _require_input(self, x, ring, "x")
+        a, b = x.split([self.kept, self.moved], dim=1)
+        b, log_slope = rational_quadratic_spline(b, self.knots(a, ring))
+        return torch.cat([a, b], dim=1), log_slope.sum(1)
 
 
 class Permutation(nn.Module):
@@ -185,6 +312,7 @@ class NormalizingFlow(nn.Module):
     Args:
         layers: modules with `forward(z, ring)` and `inverse(x, ring)` like `AffineCoupling`, all of
             one `dim`; the first is nearest to the noise.
+        base: the distribution of the noise, with `log_prob(z)` and `sample(n)`; by default N(0, I).
 
     A flow whose layers take class labels is class-conditional: `ring` then picks the class, and
     where it is left out, `log_prob` averages the density over the classes and `sample` draws them.
@@ -196,7 +324,7 @@ class NormalizingFlow(nn.Module):
         torch.Size([3, 2])
     """
 
-    def __init__(self, layers: list[nn.Module]) -> None:
+    def __init__(self, layers: list[nn.Module], base: nn.Module | None = None) -> None:
         super().__init__()
         if not layers or len({layer.dim for layer in layers}) != 1:
             raise ValueError("layers must be at least one, and all of the same dim")
@@ -206,7 +334,9 @@ class NormalizingFlow(nn.Module):
         self.layers = nn.ModuleList(layers)
         self.dim = layers[0].dim
         self.classes = classes.pop() if classes else 0
-        self.base = StandardNormal(self.dim)
+        self.base = StandardNormal(self.dim) if base is None else base
+        if self.base.dim != self.dim:
+            raise ValueError(f"base has dim {self.base.dim}; the layers have dim {self.dim}")
 
     def forward(self, z: Float[Tensor, "batch dim"], ring: Ring = None) -> Mapped:
         """Map noise to data; return x and log|det dx/dz|, (batch,).
@@ -238,6 +368,8 @@ class NormalizingFlow(nn.Module):
 
     def log_prob(self, x: Float[Tensor, "batch dim"], ring: Ring = None) -> Float[Tensor, " batch"]:
         """Log-density at x in nats: the base's at z, plus the log-determinant of the inverse.
+
+        It is -inf where x comes from outside a base that is a box, and training on such a point stops.
 
         Raises:
             TypeError, ValueError: `x` is not finite points of this flow's dim, or `ring` does not fit.
@@ -296,6 +428,26 @@ def affine_flow(
         layers.append(AffineCoupling(dim, classes=classes, **coupling))
         layers.append(Permutation([1, 0] if dim == 2 else torch.randperm(dim).tolist()))
     return NormalizingFlow(layers)
+
+
+def spline_flow(
+    dim: int = 2, couplings: int = 2, classes: int = 0, reach: float = 2.5, **coupling: int
+) -> NormalizingFlow:
+    """The spline flow of the book: couplings, a permutation before each, noise uniform on their box.
+
+    The splines and the base share one box, [-reach, reach]^dim, so that the flow maps the box onto itself
+    and its density integrates to 1 there; outside, `log_prob` is -inf. The box of the default
+    holds the rings. Further arguments are those of `SplineCoupling`.
+
+    Raises:
+        TypeError, ValueError: a size that is no whole number, or too small.
+    """
+    require_count(couplings, "couplings")
+    layers: list[nn.Module] = []
+    for _ in range(couplings):
+        layers.append(Permutation([1, 0] if dim == 2 else torch.randperm(dim).tolist()))
+        layers.append(SplineCoupling(dim, classes=classes, reach=reach, **coupling))
+    return NormalizingFlow(layers, UniformBox(dim, reach))
 
 
 def _require_input(flow: nn.Module, x: object, ring: object, name: str) -> None:

@@ -1,0 +1,132 @@
+"""Monotone rational-quadratic splines: curves through knots that know their slope and their inverse.
+
+A spline here is a table of knots, one row each for the positions x, the values y and the slopes: from
+(-reach, -reach) to (reach, reach), both ends of slope 1, so that the identity goes on outside.
+Between two neighbouring knots stands a ratio of two quadratics, which increases and takes the values and
+the slopes of both.
+
+Source: Durkan, Bekasov, Murray and Papamakarios, "Neural spline flows" (2019), after Gregory and
+Delbourgo, "Piecewise rational quadratic interpolation to monotonic data" (1982).
+"""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from helpers.inputs import require_positive
+
+__all__ = ["rational_quadratic_spline", "spline_knots"]
+
+
+def spline_knots(
+    raw: Float[Tensor, "*batch numbers"], reach: float = 2.5, least: float = 1e-3
+) -> Float[Tensor, "*batch 3 knots"]:
+    """Turn any numbers into the knots of a monotone spline; zeros into those of the identity.
+
+    With K bins, the first K numbers become their widths and the next K their heights, each through a
+    softmax, so that they are positive and fill [-reach, reach]. The last K - 1 become the slopes at
+    the inner knots, through a softplus.
+
+    Args:
+        raw: (..., 3K - 1) numbers without bounds, such as a network gives.
+        reach: the spline runs from -reach to reach.
+        least: no bin takes less than this share of the box, and no slope is smaller.
+
+    Returns:
+        (..., 3, K + 1): the knots' positions x, their values y, and the slopes there.
+
+    Raises:
+        ValueError: raw does not hold 3K - 1 numbers for a K of at least 2, or the bins do not fit.
+
+    Example:
+        >>> spline_knots(torch.zeros(5), reach=1.0).round(decimals=6)
+        tensor([[-1.,  0.,  1.],
+                [-1.,  0.,  1.],
+                [ 1.,  1.,  1.]])
+    """
+    bins, left_over = divmod(raw.shape[-1] + 1, 3)
+    if left_over or bins < 2:
+        raise ValueError(f"raw has {raw.shape[-1]} numbers a spline; they must be 3K - 1 for K bins, K >= 2")
+    require_positive(reach, "reach")
+    require_positive(least, "least")
+    if least * bins >= 1:
+        raise ValueError(f"least is {least}; {bins} bins of that share do not fit into the box")
+    shares = raw[..., : 2 * bins].unflatten(-1, (2, bins)).softmax(-1)
+    # Inner knot j stands at reach * (2 t - 1) for t = least * j + (1 - least * bins) * (sum of j shares).
+    start = reach * (2 * least * torch.arange(1, bins, device=raw.device, dtype=raw.dtype) - 1)
+    places = torch.add(start, shares[..., :-1].cumsum(-1), alpha=2 * reach * (1 - least * bins))
+    # The constant makes the slope 1 where raw is 0.
+    slopes = least + functional.softplus(raw[..., 2 * bins :] + math.log(math.expm1(1 - least)))
+    inner = torch.cat([places, slopes[..., None, :]], dim=-2)
+    # The outer knots are put down, not summed up: rounding must not move the edge of the box.
+    ends = raw.new_tensor([[-reach, reach], [-reach, reach], [1, 1]]).expand(*inner.shape[:-1], 2)
+    return torch.cat([ends[..., :1], inner, ends[..., 1:]], dim=-1)
+
+
+def rational_quadratic_spline(
+    x: Float[Tensor, "*batch"], knots: Float[Tensor, "*batch 3 knots"], inverse: bool = False
+) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
+    """Value of a monotone rational-quadratic spline, or of its inverse, and the log of its slope there.
+
+    Args:
+        x: where; with `inverse`, the values whose positions are wanted.
+        knots: a spline for each entry of x, such as `spline_knots` gives: x and y increase from
+            -reach to reach, all slopes are positive, and the first and last are 1. This is not checked.
+        inverse: whether to go from values to positions.
+
+    Returns:
+        y: like x; where |x| > reach, x itself.
+        log_slope: like x, the logarithm of |dy/dx|; where |x| > reach, 0.
+
+    Raises:
+        ValueError: the shapes do not fit.
+
+    Example:
+        >>> knots = spline_knots(torch.tensor([0.0, 1.0, 1.0, 0.0, 0.0]))
+        >>> y, log_slope = rational_quadratic_spline(torch.tensor(0.5), knots)
+        >>> back, log_slope_back = rational_quadratic_spline(y, knots, inverse=True)
+        >>> round(back.item(), 6), round((log_slope + log_slope_back).item(), 6)
+        (0.5, 0.0)
+    """
+    if knots.shape[:-2] != x.shape or knots.shape[-2] != 3 or knots.shape[-1] < 2:
+        raise ValueError(
+            f"knots has shape {tuple(knots.shape)}; for x of shape {tuple(x.shape)} "
+            f"it must be {(*x.shape, 3)} and two knots or more"
+        )
+    # Points outside are computed as if they stood on the edge: torch.where hides what it does not
+    # choose, but an infinity there would still come back from its gradient as nan.
+    low, high = knots[..., 0, 0].detach(), knots[..., 0, -1].detach()
+    inside = (x >= low) & (x <= high)
+    held = torch.where(inside, x, x.detach().clamp(low, high))
+    bin_ = (knots.detach()[..., int(inverse), 1:-1] <= held.detach()[..., None]).sum(-1)
+    sides = torch.stack([bin_, bin_ + 1], dim=-1)[..., None, :].expand(*x.shape, 3, 2)
+    x0, x1, y0, y1, d0, d1 = knots.gather(-1, sides).flatten(-2).unbind(-1)
+    width, height = x1 - x0, y1 - y0
+    slope = height / width  # of the chord
+    bend = d0 + d1 - 2 * slope
+    # t goes from 0 to 1 through the bin.
+    t = _position(held - y0, height, slope, bend, d0) if inverse else (held - x0) / width
+    rest = 1 - t
+    both = t * rest
+    ratio = slope / (slope + bend * both)
+    log_slope = (ratio.square() * (d1 * t.square() + 2 * slope * both + d0 * rest.square())).log()
+    if inverse:
+        moved, log_slope = x0 + width * t, -log_slope
+    else:
+        moved = y0 + width * ratio * (slope * t.square() + d0 * both)
+    return torch.where(inside, moved, x), torch.where(inside, log_slope, 0)
+
+
+def _position(rise: Tensor, height: Tensor, slope: Tensor, bend: Tensor, d0: Tensor) -> Tensor:
+    """The t in [0, 1] at which the curve has risen by `rise`: the root of a t^2 + b t = slope * rise."""
+    a = height * (slope - d0) + rise * bend
+    b = height * d0 - rise * bend
+    # Positive but for rounding; 0 has no finite gradient under the root, the smallest number has.
+    root = (b * b + 4 * a * slope * rise).clamp(min=torch.finfo(b.dtype).tiny).sqrt()
+    # Of the two forms of the root, each subtracts nearly equal numbers where the other adds. Both
+    # denominators are positive where they are chosen: a + b = height * slope, so b < 0 makes a > 0.
+    falls = b < 0
+    return torch.where(falls, root - b, 2 * slope * rise) / torch.where(falls, 2 * a, b + root)

@@ -1,0 +1,486 @@
+"""Splines against exact arithmetic, autograd and two other libraries; and the flow that is made of them."""
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from functools import partial
+
+import pytest
+import torch
+import zuko
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from normflows.utils.splines import unconstrained_rational_quadratic_spline
+from scipy import stats
+from torch import Tensor, nn
+from torch.linalg import slogdet
+
+from helpers.flows import (
+    NormalizingFlow,
+    Permutation,
+    SplineCoupling,
+    StandardNormal,
+    UniformBox,
+    spline_flow,
+)
+from helpers.rings import OlympicRings
+from helpers.splines import rational_quadratic_spline, spline_knots
+from helpers.training import fit
+
+Randomized = Callable[..., nn.Module]
+Jacobian = Callable[..., Tensor]
+
+BINS, REACH = 8, 2.5
+
+both_ways = pytest.mark.parametrize("inverse", [False, True], ids=["forward", "inverse"])
+with_and_without_classes = pytest.mark.parametrize("classes", [0, 4])
+
+
+def random_knots(n: int, size: float = 1.5, bins: int = BINS, reach: float = REACH) -> Tensor:
+    """The knots (n, 3, bins + 1) of n splines in float64."""
+    return spline_knots(size * torch.randn(n, 3 * bins - 1, dtype=torch.float64), reach)
+
+
+def each_place(n: int, size: float = 1.5, inverse: bool = False) -> tuple[Tensor, Tensor]:
+    """Splines, each with a point: in the bins, on every knot, beside every knot, and in the tails."""
+    knots = random_knots(n, size)
+    row = knots[:, int(inverse)]
+    inner = 2 * REACH * torch.rand(n, 40, dtype=torch.float64) - REACH
+    beside = [torch.nextafter(row, torch.full_like(row, way)) for way in (-math.inf, math.inf)]
+    tails = torch.tensor([-1e6, -7.0, -REACH - 1e-9, REACH + 1e-9, 3.0, 1e6], dtype=torch.float64).expand(
+        n, 6
+    )
+    x = torch.cat([inner, row, *beside, tails], dim=1)
+    return x, knots[:, None].expand(n, x.shape[1], 3, BINS + 1)
+
+
+def slope_by_autograd(x: Tensor, knots: Tensor, inverse: bool) -> Tensor:
+    x = x.clone().requires_grad_()
+    return torch.autograd.grad(rational_quadratic_spline(x, knots, inverse)[0].sum(), x)[0]
+
+
+def exact_value(x: float, knots: Tensor) -> Fraction:
+    """The spline's value in rational numbers, without any rounding, from Gregory and Delbourgo's form."""
+    xs, ys, ds = ([Fraction(v) for v in row] for row in knots.tolist())
+    at = Fraction(x)
+    k = max(j for j in range(len(xs) - 1) if xs[j] <= at)
+    height, slope = ys[k + 1] - ys[k], (ys[k + 1] - ys[k]) / (xs[k + 1] - xs[k])
+    left, right = at - xs[k], xs[k + 1] - at
+    top = slope * left * left + ds[k] * left * right
+    bottom = slope * (left + right) ** 2 + (ds[k] + ds[k + 1] - 2 * slope) * left * right
+    return ys[k] + height * top / bottom
+
+
+# --- the knots --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("bins", [2, 7, 16])
+def test_zeros_give_the_identity(bins: int, dtype: torch.dtype) -> None:
+    knots, x = (
+        spline_knots(torch.zeros(50, 3 * bins - 1, dtype=dtype), 2.0),
+        torch.linspace(-3, 3, 50).to(dtype),
+    )
+    assert knots.shape == (50, 3, bins + 1) and knots.dtype == dtype
+    for inverse in (False, True):
+        y, log_slope = rational_quadratic_spline(x, knots, inverse)
+        eps = torch.finfo(dtype).eps
+        assert (y - x).abs().max() < 10 * eps and log_slope.abs().max() < 10 * bins * eps
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [1.0, 30.0, 1e4])
+def test_any_numbers_give_knots_in_order_with_room_between_them(size: float, dtype: torch.dtype) -> None:
+    knots = spline_knots(size * torch.randn(200, 47, dtype=dtype), reach=2.5, least=1e-3)
+    ends = torch.tensor([[-2.5, 2.5], [-2.5, 2.5], [1, 1]], dtype=dtype).expand(200, 3, 2)
+    assert torch.equal(knots[..., [0, -1]], ends)  # to the last bit
+    assert knots[:, :2].diff().min() > 0.999 * 5 * 1e-3
+    assert knots[:, 2].min() >= 0.999e-3 and torch.isfinite(knots).all()
+
+
+def test_the_numbers_are_widths_then_heights_then_slopes() -> None:
+    """By hand: softmax of (log 3, 0) is (3/4, 1/4), and softplus(log(exp(2) - 1)) is 2."""
+    c, least = math.log(math.expm1(1 - 1e-3)), 1e-3
+    raw = torch.tensor([math.log(3), 0, 0, math.log(4), math.log(math.expm1(2.0)) - c], dtype=torch.float64)
+    stretch = 1 - 2 * least
+    expected = [[-1, -1 + 2 * (least + stretch * 0.75), 1], [-1, -1 + 2 * (least + stretch * 0.2), 1]]
+    expected = torch.tensor([*expected, [1, 2 + least, 1]], dtype=torch.float64)
+    assert torch.allclose(spline_knots(raw, reach=1.0, least=least), expected, rtol=1e-14)
+
+
+# --- a spline by itself -----------------------------------------------------------------------------
+
+
+def test_the_value_is_that_of_exact_arithmetic() -> None:
+    x = 2 * REACH * torch.rand(300, dtype=torch.float64) - REACH
+    knots = random_knots(300, size=2.5)
+    y, _ = rational_quadratic_spline(x, knots)
+    exact = torch.tensor([float(exact_value(float(a), b)) for a, b in zip(x, knots)], dtype=torch.float64)
+    assert (y - exact).abs().max() < 1e-13
+    assert (y - x).abs().max() > 1  # the identity would be no test
+
+
+def test_a_spline_goes_through_its_knots_with_their_slopes() -> None:
+    knots = random_knots(100)
+    each = knots[:, None].expand(100, BINS + 1, 3, BINS + 1)
+    y, log_slope = rational_quadratic_spline(knots[:, 0], each)
+    back, log_slope_back = rational_quadratic_spline(knots[:, 1], each, inverse=True)
+    assert (y - knots[:, 1]).abs().max() < 1e-13 and (back - knots[:, 0]).abs().max() < 1e-13
+    assert (log_slope - knots[:, 2].log()).abs().max() < 1e-12
+    assert (log_slope_back + knots[:, 2].log()).abs().max() < 1e-12
+
+
+@both_ways
+def test_the_log_slope_is_autograds_everywhere(inverse: bool) -> None:
+    x, knots = each_place(200, inverse=inverse)
+    _, log_slope = rational_quadratic_spline(x, knots, inverse)
+    truth = slope_by_autograd(x, knots, inverse).log()
+    assert (log_slope - truth).abs().max() < 1e-10
+    assert log_slope.abs().max() > 1
+
+
+@both_ways
+def test_the_inverse_undoes_it_everywhere(inverse: bool) -> None:
+    x, knots = each_place(200, size=1.0, inverse=inverse)
+    y, log_slope = rational_quadratic_spline(x, knots, inverse)
+    back, log_slope_back = rational_quadratic_spline(y, knots, not inverse)
+    assert (back - x).abs().max() < 1e-10
+    assert (log_slope + log_slope_back).abs().max() < 1e-10
+
+
+@both_ways
+def test_it_increases_and_its_slope_is_continuous(inverse: bool) -> None:
+    knots = random_knots(30, size=1.0)
+    x = torch.linspace(-1.2 * REACH, 1.2 * REACH, 4001, dtype=torch.float64)
+    y, _ = rational_quadratic_spline(x.expand(30, -1), knots[:, None].expand(30, 4001, 3, -1), inverse)
+    assert (y.diff() > 0).all()
+    edges = knots[:, int(inverse)]
+    each = knots[:, None].expand(30, BINS + 1, 3, -1)
+    left, right = (rational_quadratic_spline(edges + gap, each, inverse)[1] for gap in (-1e-12, 1e-12))
+    assert (left - right).abs().max() < 1e-6
+    left, right = (slope_by_autograd(edges + gap, each, inverse) for gap in (-1e-12, 1e-12))
+    assert (left / right - 1).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@both_ways
+def test_outside_the_box_it_is_the_identity_to_the_last_bit(inverse: bool, dtype: torch.dtype) -> None:
+    far = torch.tensor([-1e30, -3.0, 3.0, 1e30], dtype=dtype)
+    edge = torch.tensor([-REACH, REACH], dtype=dtype)
+    x = torch.cat([far, edge, torch.nextafter(edge, 9 * edge)])
+    knots = random_knots(8).to(dtype)
+    y, log_slope = rational_quadratic_spline(x, knots, inverse)
+    outside = x.abs() > REACH
+    assert torch.equal(y[outside], x[outside]) and not log_slope[outside].any()
+    assert torch.equal(y[4:6], x[4:6]) and log_slope[4:6].abs().max() < 1000 * torch.finfo(dtype).eps
+
+
+@both_ways
+def test_the_gradients_are_those_of_finite_differences(inverse: bool) -> None:
+    raw = torch.randn(12, 3 * BINS - 1, dtype=torch.float64, requires_grad=True)
+    x = torch.linspace(-3.1, 2.9, 12, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(
+        lambda x, raw: rational_quadratic_spline(x, spline_knots(raw), inverse), (x, raw)
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [0.0, 1.5, 1e3])
+@both_ways
+def test_no_gradient_is_nan_anywhere(inverse: bool, size: float, dtype: torch.dtype) -> None:
+    x, _ = each_place(50, inverse=inverse)
+    raw = (size * torch.randn(50, 1, 3 * BINS - 1)).to(dtype).requires_grad_()
+    knots = spline_knots(raw, REACH).expand(50, x.shape[1], 3, -1)
+    own = knots[:, 0, int(inverse)].detach()
+    x = torch.cat([x.to(dtype)[:, : -BINS - 1], own], dim=1).requires_grad_()
+    for part in rational_quadratic_spline(x, knots, inverse):
+        gradients = torch.autograd.grad(part.sum(), (x, raw), retain_graph=True)
+        assert torch.isfinite(part).all() and all(torch.isfinite(g).all() for g in gradients)
+
+
+@both_ways
+def test_a_point_outside_teaches_the_knots_nothing(inverse: bool) -> None:
+    knots = random_knots(4).requires_grad_()
+    x = torch.tensor([-9.0, -2.6, 2.6, 9.0], dtype=torch.float64, requires_grad=True)
+    y, log_slope = rational_quadratic_spline(x, knots, inverse)
+    to_x, to_knots = torch.autograd.grad(y.sum() + log_slope.sum(), (x, knots))
+    assert torch.equal(to_x, torch.ones_like(x)) and not to_knots.any()
+
+
+@given(
+    bins=st.integers(2, 20),
+    reach=st.floats(0.1, 10),
+    seed=st.integers(0, 2**32),
+    size=st.floats(0, 4),
+    far=st.floats(0.1, 1.5),
+)
+@settings(max_examples=100, deadline=None, derandomize=True)
+def test_any_spline_is_undone_by_its_inverse_and_knows_its_slope(
+    bins: int, reach: float, seed: int, size: float, far: float
+) -> None:
+    torch.manual_seed(seed)
+    knots = random_knots(50, size, bins, reach)
+    x = (far * reach * (2 * torch.rand(50, dtype=torch.float64) - 1)).requires_grad_()
+    y, log_slope = rational_quadratic_spline(x, knots)
+    back, log_slope_back = rational_quadratic_spline(y, knots, inverse=True)
+    (slope,) = torch.autograd.grad(y.sum(), x)
+    assert (log_slope - slope.log()).abs().max() < 1e-10
+    # Rounding in y, seen through the inverse's slope and, for log_slope, its change along a bin.
+    steep = max(1.0, float(log_slope_back.detach().exp().max()))
+    assert (back - x).abs().max() < 1e-13 * reach * steep
+    assert (log_slope + log_slope_back).abs().max() < 1e-10 * steep
+    assert torch.equal(y[x.abs() > reach], x[x.abs() > reach])
+
+
+# --- precision --------------------------------------------------------------------------------------
+
+
+def test_in_float32_the_way_there_and_back_is_exact_to_rounding() -> None:
+    knots = random_knots(20_000).float()
+    x = REACH * (2 * torch.rand(20_000) - 1)
+    y, log_slope = rational_quadratic_spline(x, knots)
+    back, log_slope_back = rational_quadratic_spline(y, knots, inverse=True)
+    # Each rounding of y is worth one over the slope of x.
+    error = (back - x).abs() * log_slope.exp().clamp(max=1)
+    assert error.max() < 3e-6 and error.quantile(0.99) < 1e-6
+    assert (log_slope + log_slope_back).abs().median() < 1e-5
+
+
+@pytest.mark.parametrize("steep", [1e3, 1e5])
+def test_the_inverse_keeps_its_digits_where_the_textbook_root_subtracts_them_away(steep: float) -> None:
+    """In a bin that ends `steep` times its chord: 2c / (-b - sqrt(b^2 - 4ac)) loses that factor there."""
+    knots = torch.tensor([[-1.0, 0.0, 1.0], [-1.0, 0.0, 1.0], [1.0, steep, 1.0]])
+    y = torch.linspace(-0.999, -0.001, 500)
+    each = knots.expand(500, 3, 3)
+    x, _ = rational_quadratic_spline(y, each, inverse=True)
+    exact, log_slope = rational_quadratic_spline(y.double(), each.double(), inverse=True)
+    assert (x - exact).abs().max() < 4e-7
+    theirs = zuko.transforms.MonotonicRQSTransform(torch.zeros(2), torch.zeros(2), torch.zeros(1), bound=1.0)
+    theirs.derivatives = knots[2]
+    assert (theirs.inv(y) - exact).abs().max() > 1e-5
+
+
+# --- other libraries --------------------------------------------------------------------------------
+
+
+@both_ways
+def test_a_spline_is_zukos(inverse: bool) -> None:
+    x, knots = each_place(100, inverse=inverse)
+    theirs = zuko.transforms.MonotonicRQSTransform(
+        *(torch.zeros(n, dtype=torch.float64) for n in (BINS, BINS, BINS - 1)), bound=REACH
+    )
+    theirs.horizontal, theirs.vertical, theirs.derivatives = knots.unbind(-2)
+    direction = theirs.inv if inverse else theirs
+    y, log_slope = rational_quadratic_spline(x, knots, inverse)
+    expected, expected_log_slope = direction.call_and_ladj(x)
+    assert (y - expected).abs().max() < 1e-10
+    assert (log_slope - expected_log_slope).abs().max() < 1e-6
+
+
+@both_ways
+def test_a_spline_is_nflows(inverse: bool) -> None:
+    """The authors' own code, as normflows keeps it: nflows itself asks for tensorboard."""
+    x, knots = each_place(100, inverse=inverse)
+    width, height = knots[..., :2, :].diff().log().unbind(-2)
+    slopes = knots[..., 2, 1:-1].expm1().log()
+    least = {"min_bin_width": 0, "min_bin_height": 0, "min_derivative": 0}
+    expected, expected_log_slope = unconstrained_rational_quadratic_spline(
+        x, width, height, slopes, inverse, tail_bound=REACH, **least
+    )
+    y, log_slope = rational_quadratic_spline(x, knots, inverse)
+    assert (y - expected).abs().max() < 1e-10
+    assert (log_slope - expected_log_slope).abs().max() < 1e-6
+
+
+# --- the coupling -----------------------------------------------------------------------------------
+
+
+def labels(n: int, classes: int) -> Tensor | None:
+    return torch.arange(n) % classes if classes else None
+
+
+@pytest.mark.parametrize("dim", [2, 3, 5])
+@with_and_without_classes
+@pytest.mark.parametrize("direction", ["forward", "inverse"])
+def test_the_log_det_of_a_spline_coupling_is_autograds(
+    dim: int, classes: int, direction: str, randomized: Randomized, jacobian: Jacobian
+) -> None:
+    layer = randomized(SplineCoupling(dim, hidden=16, classes=classes).double(), size=1.5)
+    z, ring = 1.5 * torch.randn(300, dim, dtype=torch.float64), labels(300, classes)
+    map_ = partial(getattr(layer, direction), ring=ring)
+    moved, log_det = map_(z)
+    assert (log_det - slogdet(jacobian(map_, z)).logabsdet).abs().max() < 1e-10
+    assert log_det.abs().max() > 0.1
+    assert torch.equal(moved[:, : dim // 2], z[:, : dim // 2])
+    assert (moved != z)[:, dim // 2 :][z[:, dim // 2 :].abs() < 2].float().mean() > 0.99
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+@with_and_without_classes
+def test_a_spline_flow_is_undone_by_its_inverse_and_knows_its_jacobian(
+    dim: int, classes: int, randomized: Randomized, jacobian: Jacobian
+) -> None:
+    flow = randomized(spline_flow(dim, couplings=3, classes=classes, hidden=16).double(), size=1.0)
+    z, ring = flow.base.sample(500).double(), labels(500, classes)
+    x, log_det = flow(z, ring)
+    back, log_det_back = flow.inverse(x, ring)
+    assert (back - z).abs().max() < 1e-10 and (log_det + log_det_back).abs().max() < 1e-9
+    matrix = jacobian(partial(flow.inverse, ring=ring), x)
+    error = (log_det_back - slogdet(matrix).logabsdet).abs()
+    assert error.max() < 1e-10
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+@with_and_without_classes
+def test_a_new_spline_coupling_is_the_identity(dim: int, classes: int) -> None:
+    z, ring = 2 * torch.randn(50, dim), labels(50, classes)
+    layer = SplineCoupling(dim, classes=classes)
+    for x, log_det in (layer(z, ring), layer.inverse(z, ring)):
+        assert (x - z).abs().max() < 1e-6 and log_det.abs().max() < 1e-5
+
+
+def test_a_spline_coupling_sees_the_labels_and_the_waves_of_its_own_box(randomized: Randomized) -> None:
+    layer = randomized(SplineCoupling(classes=3, frequencies=2, reach=1.5))
+    z, ring = 2 * torch.rand(60, 2) - 1, labels(60, 3)
+    changed = torch.where(ring == 1, 2, ring)
+    same = (layer(z, ring)[0] == layer(z, changed)[0]).all(1)
+    assert torch.equal(same, ring != 1)
+    with torch.no_grad():
+        layer.network[0].weight[:, 0] = 0  # deaf to the coordinate itself, it hears waves of period 2 reach
+    a = torch.rand(20, 1) - 0.5
+    there, here = layer.knots(a + 3.0, ring[:20]), layer.knots(a, ring[:20])
+    assert torch.allclose(there, here, atol=1e-4)
+    assert (
+        here.shape == (20, 1, 3, 17) and (here[:, 0, 0, 0] == -1.5).all() and (here[:, 0, 1, -1] == 1.5).all()
+    )
+
+
+# --- the flow and its box ---------------------------------------------------------------------------
+
+
+def test_the_box_of_the_default_holds_the_rings(rings: OlympicRings) -> None:
+    edges = torch.cat([rings.centres - rings.outer, rings.centres + rings.outer])
+    flow = spline_flow()
+    reaches = {layer.reach for layer in flow.layers if isinstance(layer, SplineCoupling)} | {flow.base.reach}
+    assert len(reaches) == 1 and edges.abs().max() < reaches.pop()
+
+
+@with_and_without_classes
+def test_the_density_integrates_to_one_on_the_box(classes: int, randomized: Randomized) -> None:
+    flow = randomized(spline_flow(classes=classes, reach=1.5, hidden=16, bins=8).double(), size=0.7)
+    n = 500
+    middles = (torch.arange(n, dtype=torch.float64) + 0.5) / n * 3 - 1.5
+    with torch.no_grad():
+        x = torch.cartesian_prod(middles, middles)
+        log_probs = [flow.log_prob(x, torch.full((len(x),), c)) for c in range(classes)] + [flow.log_prob(x)]
+    masses = [float(log_p.exp().sum()) * (3 / n) ** 2 for log_p in log_probs]
+    assert masses == pytest.approx([1] * len(masses), abs=1e-4)
+    assert log_probs[-1].std() > 0.3  # the uniform density would be no test
+
+
+@with_and_without_classes
+def test_outside_the_box_the_density_is_zero(classes: int, randomized: Randomized) -> None:
+    flow = randomized(spline_flow(classes=classes))
+    x = torch.tensor([[2.6, 0.0], [0.0, -2.6], [9.0, 9.0], [0.0, 0.0]])
+    for log_prob in (flow.log_prob(x), flow.log_prob(x, labels(4, classes))):
+        assert torch.equal(torch.isneginf(log_prob), torch.tensor([True, True, True, False]))
+
+
+def test_training_on_a_point_outside_the_box_stops_and_says_so() -> None:
+    flow = spline_flow(hidden=8)
+    data = torch.tensor([[2.6, 0.0]])
+    with pytest.raises(FloatingPointError, match="step 0: the loss is inf"):
+        fit(flow, lambda x: -flow.log_prob(x).mean(), (data,), steps=2, batch_size=4)
+
+
+def test_no_point_in_the_box_falls_out_by_rounding(randomized: Randomized) -> None:
+    """In float32, many points and all of the edge: one -inf among them would be an infinite KL."""
+    flow = randomized(spline_flow(couplings=4), size=1.5)
+    edge = torch.tensor([-2.5, 2.5]).repeat(5000)[:, None]
+    other = flow.base.sample(10_000)
+    x = torch.cat([other, torch.cat([edge, other[:, 1:]], 1), torch.cat([other[:, :1], edge], 1)])
+    with torch.no_grad():
+        assert torch.isfinite(flow.log_prob(x)).all()
+        assert torch.isfinite(flow.log_prob(flow.sample(20_000))).all()
+
+
+def test_the_box_is_uniform() -> None:
+    base = UniformBox(3, reach=1.5)
+    z = base.sample(20_000)
+    assert z.shape == (20_000, 3) and z.abs().max() <= 1.5
+    assert stats.kstest(z.flatten(), stats.uniform(-1.5, 3).cdf).pvalue > 1e-6
+    assert torch.allclose(base.log_prob(z), torch.tensor(-3 * math.log(3)))
+    for dtype in (torch.float32, torch.float64):
+        edge = torch.full((1, 3), 1.5, dtype=dtype)
+        assert torch.isfinite(base.log_prob(torch.nextafter(edge, 2 * edge))).all()
+        assert torch.isneginf(base.log_prob(edge * 1.00001)).all()
+
+
+def test_samples_follow_the_density(randomized: Randomized) -> None:
+    """The mean of 1 / (q(x) area) over samples is 1, and their entropy is that of the grid."""
+    flow = randomized(spline_flow(reach=1.5, hidden=16).double(), size=0.7)
+    middles = (torch.arange(500, dtype=torch.float64) + 0.5) / 500 * 3 - 1.5
+    grid = torch.cartesian_prod(middles, middles)
+    x = flow.sample(50_000)
+    with torch.no_grad():
+        log_q, log_p = flow.log_prob(grid), flow.log_prob(x)
+    features = torch.column_stack([x, x.square(), x.prod(1), -log_p])
+    on_grid = torch.column_stack([grid, grid.square(), grid.prod(1), -log_q])
+    exact = log_q.exp() @ on_grid * (3 / 500) ** 2
+    z_scores = (features.mean(0) - exact) / features.std(0) * len(x) ** 0.5
+    assert z_scores.abs().max() < 5
+
+
+def test_a_flow_takes_another_base() -> None:
+    layer = SplineCoupling()
+    assert isinstance(NormalizingFlow([layer]).base, StandardNormal)
+    flow = NormalizingFlow([layer], UniformBox(2, 4.0))
+    assert torch.allclose(flow.log_prob(torch.zeros(1, 2)), torch.tensor(-2 * math.log(8)), atol=1e-5)
+    assert flow.sample(1000).abs().max() > 3
+
+
+# --- bad input --------------------------------------------------------------------------------------
+
+KNOTS = spline_knots(torch.zeros(5))
+
+BAD: dict[str, tuple[Callable[[], object], list[str]]] = {
+    "no 3K - 1": (lambda: spline_knots(torch.zeros(4, 6)), ["raw has 6 numbers", "3K - 1"]),
+    "one bin": (lambda: spline_knots(torch.zeros(4, 2)), ["raw has 2 numbers", "K >= 2"]),
+    "box": (lambda: spline_knots(torch.zeros(5), reach=0.0), ["reach is 0.0", "above 0"]),
+    "least": (lambda: spline_knots(torch.zeros(5), least=0.0), ["least is 0.0", "above 0"]),
+    "bins that do not fit": (lambda: spline_knots(torch.zeros(5), least=0.5), ["least is 0.5", "2 bins"]),
+    "too few splines": (
+        lambda: rational_quadratic_spline(torch.zeros(3), KNOTS),
+        ["knots", "(3, 3)", "(3, 3)"],
+    ),
+    "two rows": (lambda: rational_quadratic_spline(torch.tensor(0.0), KNOTS[:2]), ["knots has shape (2, 3)"]),
+    "one knot": (
+        lambda: rational_quadratic_spline(torch.tensor(0.0), KNOTS[:, :1]),
+        ["knots has shape (3, 1)"],
+    ),
+    "coupling of a line": (lambda: SplineCoupling(dim=1), ["dim is 1", "at least 2"]),
+    "coupling, no width": (lambda: SplineCoupling(hidden=0), ["hidden is 0"]),
+    "coupling, no depth": (lambda: SplineCoupling(depth=0), ["depth is 0"]),
+    "coupling, one bin": (lambda: SplineCoupling(bins=1), ["bins is 1", "at least 2"]),
+    "coupling, classes": (lambda: SplineCoupling(classes=-1), ["classes is -1"]),
+    "coupling, waves": (lambda: SplineCoupling(frequencies=-1), ["frequencies is -1"]),
+    "coupling, box": (lambda: SplineCoupling(reach=-1.0), ["reach is -1.0", "above 0"]),
+    "coupling, space": (lambda: SplineCoupling()(torch.zeros(4, 3)), ["z has shape (4, 3)"]),
+    "coupling, no label": (lambda: SplineCoupling(classes=2).inverse(torch.zeros(1, 2)), ["ring is missing"]),
+    "no couplings": (lambda: spline_flow(couplings=0), ["couplings is 0"]),
+    "base of a line": (
+        lambda: NormalizingFlow([Permutation([1, 0])], UniformBox(1)),
+        ["base has dim 1", "dim 2"],
+    ),
+    "box of nothing": (lambda: UniformBox(0), ["dim is 0"]),
+    "box without room": (lambda: UniformBox(2, math.inf), ["reach is inf", "finite"]),
+}
+
+
+@pytest.mark.parametrize("call, words", BAD.values(), ids=BAD)
+def test_bad_input_gets_an_error_that_names_it(
+    call: Callable[[], object], words: list[str], no_shape_check: None
+) -> None:
+    with pytest.raises(ValueError) as caught:
+        call()
+    assert all(word in str(caught.value) for word in words), caught.value
