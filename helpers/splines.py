@@ -88,8 +88,8 @@ def rational_quadratic_spline(
         >>> knots = spline_knots(torch.tensor([0.0, 1.0, 1.0, 0.0, 0.0]))
         >>> y, log_slope = rational_quadratic_spline(torch.tensor(0.5), knots)
         >>> back, log_slope_back = rational_quadratic_spline(y, knots, inverse=True)
-        >>> round(back.item(), 6), round((log_slope + log_slope_back).item(), 6)
-        (0.5, 0.0)
+        >>> round(back.item(), 6), abs((log_slope + log_slope_back).item()) < 1e-6
+        (0.5, True)
     """
     if knots.shape[:-2] != x.shape or knots.shape[-2] != 3 or knots.shape[-1] < 2:
         raise ValueError(
