@@ -14,7 +14,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from bench import affine, records, reference
+from bench import affine, records, reference, spline
 from helpers import plots
 
 BOOK = Path(__file__).parent.parent / "book"
@@ -70,6 +70,7 @@ def main() -> None:
     """Read the command line and do what it says."""
     if "--report" not in sys.argv[1:]:
         affine.main()
+        spline.main()
         reference.main()
     listing = BOOK / "benchmarks_table.md"
     listing.write_text(summary(), encoding="utf-8")
