@@ -13,6 +13,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.ticker import LogLocator
 
 from bench import affine, records, reference, spline
 from helpers import plots
@@ -59,6 +60,7 @@ def figure(path: Path) -> None:
             ax.plot(seconds, above, color=colour, linewidth=1.2, label=label)
     ax.set(xscale="log", yscale="log", xlabel="CPU-seconds of training", ylabel="nats above the floor")
     ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
     ax.yaxis.set_minor_formatter("{x:g}")
     ax.xaxis.set_major_formatter("{x:g}")
     ax.legend()
