@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from helpers.inputs import require_count, require_finite, require_points, require_positive, require_rings
-from helpers.splines import rational_quadratic_spline, spline_knots
+from helpers.splines import Knots, rational_quadratic_spline, spline_knots
 
 __all__ = [
     "AffineCoupling",
+    "Coupling",
     "NormalizingFlow",
     "Permutation",
     "SplineCoupling",
@@ -112,15 +113,11 @@ def zero_ended_network(inputs: int, hidden: int, depth: int, outputs: int) -> nn
     return nn.Sequential(*layers, last)
 
 
-class AffineCoupling(nn.Module):
-    """Keep the first part of a point; let it scale and shift the second part.
+class Coupling(nn.Module):
+    """What every coupling has: a part that it keeps, a part that it moves, and a network that reads the one.
 
-    With z = (a, b):  x = (a, b * exp(log_scale(a)) + shift(a)).  The Jacobian is triangular, and its
-    log-determinant is the sum of `log_scale`. One network gives both functions; its last layer
-    starts at zero, so that a new coupling is the identity. `log_scale` is squashed to
-    (-limit, limit): a chain of layers that may each stretch a lot breaks down in training.
-
-    Source: Dinh, Sohl-Dickstein and Bengio, "Density estimation using Real NVP" (2017).
+    The network sees the kept part, sines and cosines of it, and the class label where there is one. Its
+    last layer starts at zero, so that a new coupling is the identity.
 
     Args:
         dim: dimension of a point; the first dim // 2 coordinates are kept.
@@ -128,6 +125,48 @@ class AffineCoupling(nn.Module):
         depth: number of hidden layers.
         classes: number of class labels that the network may be told, or 0 for none.
         frequencies: how many sines and cosines of the kept part it sees, or 0 for none.
+        reach: the longest wave has period 2 reach.
+        numbers: how many numbers the network gives for each coordinate that is moved.
+
+    Raises:
+        TypeError, ValueError: a size that is no whole number, or too small.
+    """
+
+    def __init__(
+        self, dim: int, hidden: int, depth: int, classes: int, frequencies: int, reach: float, numbers: int
+    ) -> None:
+        super().__init__()
+        require_count(dim, "dim", least=2)
+        require_count(hidden, "hidden")
+        require_count(depth, "depth")
+        require_count(classes, "classes", least=0)
+        require_count(frequencies, "frequencies", least=0)
+        require_positive(reach, "reach")
+        self.dim, self.classes, self.frequencies, self.reach = dim, classes, frequencies, reach
+        self.kept, self.moved = dim // 2, dim - dim // 2
+        inputs = self.kept * (1 + 2 * frequencies) + classes
+        self.network = zero_ended_network(inputs, hidden, depth, outputs=self.moved * numbers)
+
+    def read(self, a: Float[Tensor, "batch kept"], ring: Ring = None) -> Float[Tensor, "batch moved numbers"]:
+        """The network's numbers for each coordinate that is moved, read off the kept part."""
+        seen = periodic_features(a, self.frequencies, self.reach)
+        if self.classes:
+            label = functional.one_hot(ring, self.classes).to(a.dtype)
+            seen = torch.cat([seen, label], dim=1)
+        return self.network(seen).unflatten(1, (self.moved, -1))
+
+
+class AffineCoupling(Coupling):
+    """Keep the first part of a point; let it scale and shift the second part.
+
+    With z = (a, b):  x = (a, b * exp(log_scale(a)) + shift(a)).  The Jacobian is triangular, and its
+    log-determinant is the sum of `log_scale`. One network gives both functions. `log_scale` is squashed
+    to (-limit, limit): a chain of layers that may each stretch a lot breaks down in training.
+
+    Source: Dinh, Sohl-Dickstein and Bengio, "Density estimation using Real NVP" (2017).
+
+    Args:
+        dim, hidden, depth, classes, frequencies: as for `Coupling`.
         limit: bound on the size of `log_scale`, in nats.
 
     Example:
@@ -146,27 +185,15 @@ class AffineCoupling(nn.Module):
         frequencies: int = 4,
         limit: float = 1.0,
     ) -> None:
-        super().__init__()
-        require_count(dim, "dim", least=2)
-        require_count(hidden, "hidden")
-        require_count(depth, "depth")
-        require_count(classes, "classes", least=0)
-        require_count(frequencies, "frequencies", least=0)
+        super().__init__(dim, hidden, depth, classes, frequencies, reach=3.0, numbers=2)
         require_positive(limit, "limit")
-        self.dim, self.classes, self.frequencies, self.limit = dim, classes, frequencies, limit
-        self.kept, self.moved = dim // 2, dim - dim // 2
-        inputs = self.kept * (1 + 2 * frequencies) + classes
-        self.network = zero_ended_network(inputs, hidden, depth, outputs=2 * self.moved)
+        self.limit = limit
 
     def log_scale_and_shift(
         self, a: Float[Tensor, "batch kept"], ring: Ring = None
     ) -> tuple[Float[Tensor, "batch moved"], Float[Tensor, "batch moved"]]:
         """The two functions of the kept part, each of shape (batch, moved)."""
-        seen = periodic_features(a, self.frequencies)
-        if self.classes:
-            label = functional.one_hot(ring, self.classes).to(a.dtype)
-            seen = torch.cat([seen, label], dim=1)
-        log_scale, shift = self.network(seen).chunk(2, dim=1)
+        log_scale, shift = self.read(a, ring).unbind(2)
         return self.limit * log_scale.tanh(), shift
 
     def forward(self, z: Float[Tensor, "batch dim"], ring: Ring = None) -> Mapped:
@@ -192,23 +219,18 @@ class AffineCoupling(nn.Module):
         return torch.cat([a, (b - shift) * (-log_scale).exp()], dim=1), -log_scale.sum(1)
 
 
-class SplineCoupling(nn.Module):
+class SplineCoupling(Coupling):
     """Keep the first part of a point; let it choose the splines that move the second part.
 
     With z = (a, b):  x = (a, b'), where b is the value at b' of a monotone rational-quadratic spline,
     one for each coordinate, whose knots a network reads off `a`. The spline is written down from data to
     noise: training goes this way only, and pays for no root; sampling solves a quadratic. The
     log-determinant is the sum of the splines' log-slopes. Outside [-reach, reach] nothing moves.
-    The network's last layer starts at zero, so that a new coupling is the identity.
 
     Source: Durkan, Bekasov, Murray and Papamakarios, "Neural spline flows" (2019).
 
     Args:
-        dim: dimension of a point; the first dim // 2 coordinates are kept.
-        hidden: width of the network's hidden layers.
-        depth: number of hidden layers.
-        classes: number of class labels that the network may be told, or 0 for none.
-        frequencies: how many sines and cosines of the kept part it sees, or 0 for none.
+        dim, hidden, depth, classes, frequencies: as for `Coupling`.
         bins: number of bins of each spline, at least 2.
         reach: the splines act on [-reach, reach], and the longest wave has period 2 reach.
 
@@ -222,35 +244,19 @@ class SplineCoupling(nn.Module):
     def __init__(
         self,
         dim: int = 2,
-        hidden: int = 64,
+        hidden: int = 48,
         depth: int = 2,
         classes: int = 0,
         frequencies: int = 16,
         bins: int = 24,
         reach: float = 2.5,
     ) -> None:
-        super().__init__()
-        require_count(dim, "dim", least=2)
-        require_count(hidden, "hidden")
-        require_count(depth, "depth")
-        require_count(classes, "classes", least=0)
-        require_count(frequencies, "frequencies", least=0)
         require_count(bins, "bins", least=2)
-        require_positive(reach, "reach")
-        self.dim, self.classes, self.frequencies, self.reach = dim, classes, frequencies, reach
-        self.kept, self.moved = dim // 2, dim - dim // 2
-        inputs = self.kept * (1 + 2 * frequencies) + classes
-        self.network = zero_ended_network(inputs, hidden, depth, outputs=self.moved * (3 * bins - 1))
+        super().__init__(dim, hidden, depth, classes, frequencies, reach, numbers=3 * bins - 1)
 
-    def knots(
-        self, a: Float[Tensor, "batch kept"], ring: Ring = None
-    ) -> Float[Tensor, "batch moved 3 knots"]:
-        """The splines that the kept part chooses: the positions, values and slopes of their knots."""
-        seen = periodic_features(a, self.frequencies, self.reach)
-        if self.classes:
-            label = functional.one_hot(ring, self.classes).to(a.dtype)
-            seen = torch.cat([seen, label], dim=1)
-        return spline_knots(self.network(seen).unflatten(1, (self.moved, -1)), self.reach)
+    def knots(self, a: Float[Tensor, "batch kept"], ring: Ring = None) -> Knots:
+        """The splines that the kept part chooses, (batch, moved) of them."""
+        return spline_knots(self.read(a, ring), self.reach)
 
     def forward(self, z: Float[Tensor, "batch dim"], ring: Ring = None) -> Mapped:
         """Map z to x; return x and the log-determinant, (batch,).
@@ -435,7 +441,7 @@ def spline_flow(
     couplings: int = 2,
     classes: int = 0,
     reach: float = 2.5,
-    hidden: int = 64,
+    hidden: int = 48,
     frequencies: int = 16,
     **coupling: int,
 ) -> NormalizingFlow:

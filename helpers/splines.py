@@ -1,15 +1,15 @@
 """Monotone rational-quadratic splines: curves through knots that know their slope and their inverse.
 
-A spline here is a table of knots, one row each for the positions x, the values y and the logarithms of
-the slopes: from (-reach, -reach) to (reach, reach), both ends of slope 1, so that the identity goes on
-outside. Between two neighbouring knots stands a ratio of two quadratics, which increases and takes the
-values and the slopes of both.
+A spline here runs from (-reach, -reach) to (reach, reach), with slope 1 at both ends, so that the identity
+goes on outside. Between two neighbouring knots stands a ratio of two quadratics, which increases and
+takes the values and the slopes of both.
 
 Source: Durkan, Bekasov, Murray and Papamakarios, "Neural spline flows" (2019), after Gregory and
 Delbourgo, "Piecewise rational quadratic interpolation to monotonic data" (1982).
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -18,12 +18,24 @@ from torch.nn import functional
 
 from helpers.inputs import require_positive
 
-__all__ = ["rational_quadratic_spline", "spline_knots"]
+__all__ = ["Knots", "rational_quadratic_spline", "spline_knots"]
+
+STEEPEST = math.log(1e4)  # log-slopes at knots beyond this, up or down, count as this
 
 
-def spline_knots(
-    raw: Float[Tensor, "*batch numbers"], reach: float = 2.5, least: float = 1e-4
-) -> Float[Tensor, "*batch 3 knots"]:
+class Knots(NamedTuple):
+    """The K + 1 knots of one spline or of many.
+
+    Attributes:
+        places: (..., 2, K + 1) the positions x, and below them the values y; both increase.
+        log_slopes: (..., K + 1) the logarithms of the slopes there; the first and last are 0.
+    """
+
+    places: Float[Tensor, "*batch 2 knots"]
+    log_slopes: Float[Tensor, "*batch knots"]
+
+
+def spline_knots(raw: Float[Tensor, "*batch numbers"], reach: float = 2.5, least: float = 1e-4) -> Knots:
     """Turn any numbers into the knots of a monotone spline; zeros into those of the identity.
 
     With K bins, the first K numbers become their widths and the next K their heights, each through a
@@ -34,19 +46,15 @@ def spline_knots(
     Args:
         raw: (..., 3K - 1) numbers without bounds, such as a network gives.
         reach: the spline runs from -reach to reach.
-        least: no bin takes less than this share of the box, and slopes lie between this and its inverse.
-
-    Returns:
-        (..., 3, K + 1): the knots' positions x, their values y, and the log-slopes there.
+        least: no bin takes less than this share of the box, neither in width nor in height.
 
     Raises:
         ValueError: raw does not hold 3K - 1 numbers for a K of at least 2, or the bins do not fit.
 
     Example:
-        >>> spline_knots(torch.zeros(5), reach=1.0).round(decimals=6)
+        >>> spline_knots(torch.zeros(5), reach=1.0).places.round(decimals=6)
         tensor([[-1.,  0.,  1.],
-                [-1.,  0.,  1.],
-                [ 0.,  0.,  0.]])
+                [-1.,  0.,  1.]])
     """
     bins, left_over = divmod(raw.shape[-1] + 1, 3)
     if left_over or bins < 2:
@@ -55,7 +63,7 @@ def spline_knots(
     require_positive(least, "least")
     if least * bins >= 1:
         raise ValueError(f"least is {least}; {bins} bins of that share do not fit into the box")
-    sizes, slopes = raw.split([2 * bins, bins - 1], dim=-1)
+    sizes, log_slopes = raw.split([2 * bins, bins - 1], dim=-1)
     shares = sizes.unflatten(-1, (2, bins)).softmax(-1)
     # Inner knot j stands at reach * (2 t - 1) with t = least * j + (1 - least * bins) * (sum of j shares).
     # A matrix takes the sums: one fast step, and its empty columns 0 and `bins` leave the ends as they are
@@ -65,25 +73,23 @@ def spline_knots(
     sums = raw.new_full((bins, bins + 1), 2 * reach * (1 - least * bins)).triu(1)
     sums[:, -1] = 0
     places = torch.addmm(places, shares.flatten(0, -2), sums).view(*shares.shape[:-1], bins + 1)
-    limit = -math.log(least)
-    slopes = functional.pad(slopes.clamp(-limit, limit), (1, 1))
-    return torch.cat([places, slopes[..., None, :]], dim=-2)
+    return Knots(places, functional.pad(log_slopes, (1, 1)))
 
 
 def rational_quadratic_spline(
-    x: Float[Tensor, "*batch"], knots: Float[Tensor, "*batch 3 knots"], inverse: bool = False
+    x: Float[Tensor, "*batch"], knots: Knots, inverse: bool = False
 ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
     """Value of a monotone rational-quadratic spline, or of its inverse, and the log of its slope there.
 
     Args:
         x: where; with `inverse`, the values whose positions are wanted.
-        knots: a spline for each entry of x, such as `spline_knots` gives: x and y increase from
-            -reach to reach, and the first and last log-slope are 0. This is not checked.
+        knots: a spline for each entry of x, such as `spline_knots` gives. Whether its places increase, and
+            whether it ends where and as it should, is not checked.
         inverse: whether to go from values to positions.
 
     Returns:
-        y: like x; where |x| > reach, x itself.
-        log_slope: like x, the logarithm of |dy/dx|; where |x| > reach, 0.
+        y: like x; outside the spline's box, x itself.
+        log_slope: like x, the logarithm of |dy/dx|; outside the box, 0.
 
     Raises:
         ValueError: the shapes do not fit.
@@ -95,21 +101,25 @@ def rational_quadratic_spline(
         >>> round(back.item(), 4), round(abs(log_slope + log_slope_back).item(), 4)
         (0.5, 0.0)
     """
-    if knots.shape[:-2] != x.shape or knots.shape[-2] != 3 or knots.shape[-1] < 2:
+    places, log_slopes = knots
+    count = log_slopes.shape[-1]
+    if count < 2 or places.shape != (*x.shape, 2, count) or log_slopes.shape != (*x.shape, count):
         raise ValueError(
-            f"knots has shape {tuple(knots.shape)}; for x of shape {tuple(x.shape)} "
-            f"it must be {(*x.shape, 3)} and two knots or more"
+            f"knots has places of shape {tuple(places.shape)} and log_slopes of shape "
+            f"{tuple(log_slopes.shape)}; for x of shape {tuple(x.shape)} they must be "
+            f"{(*x.shape, 2, 'K + 1')} and {(*x.shape, 'K + 1')}"
         )
     # Points outside are computed as if they stood on the edge: torch.where hides what it does not
     # choose, but an infinity there would still come back from its gradient as nan.
-    low, high = knots[..., 0, 0].detach(), knots[..., 0, -1].detach()
+    low, high = places[..., 0, 0].detach(), places[..., 0, -1].detach()
     inside = (x >= low) & (x <= high)
     held = torch.where(inside, x, x.detach().clamp(low, high))
-    bin_ = (knots.detach()[..., int(inverse), 1:-1] <= held.detach()[..., None]).sum(-1)
-    sides = torch.stack([bin_, bin_ + 1], dim=-1)[..., None, :].expand(*x.shape, 3, 2)
-    x0, x1, y0, y1, d0, d1 = knots.gather(-1, sides).flatten(-2).unbind(-1)
-    d0, d1 = d0.exp(), d1.exp()
-    width, height = x1 - x0, y1 - y0
+    bin_ = (places.detach()[..., int(inverse), 1:-1] <= held.detach()[..., None]).sum(-1)
+    sides = torch.stack([bin_, bin_ + 1], dim=-1)
+    left, right = places.gather(-1, sides[..., None, :].expand(*x.shape, 2, 2)).unbind(-1)
+    d0, d1 = log_slopes.gather(-1, sides).clamp(-STEEPEST, STEEPEST).exp().unbind(-1)
+    x0, y0 = left.unbind(-1)
+    width, height = (right - left).unbind(-1)
     slope = height / width  # of the chord
     bend = d0 + d1 - 2 * slope
     # t goes from 0 to 1 through the bin.

@@ -186,7 +186,7 @@ class ByHand(nn.Module):
         for i, (weight, bias) in enumerate(self.weights):
             hidden = hidden if i == 0 else torch.maximum(hidden, 0.01 * hidden)
             hidden = hidden @ weight.T + bias
-        raw, shift = hidden.tensor_split(2, dim=1)
+        raw, shift = hidden[:, 0::2], hidden[:, 1::2]  # in turns, coordinate by coordinate
         return self.limit * torch.tanh(raw / self.limit), shift
 
     def forward(self, a: Tensor) -> Tensor:
