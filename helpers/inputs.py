@@ -3,7 +3,14 @@
 import torch
 from torch import Tensor
 
-__all__ = ["require_count", "require_finite", "require_points", "require_positive", "require_rings"]
+__all__ = [
+    "require_count",
+    "require_finite",
+    "require_points",
+    "require_positive",
+    "require_rings",
+    "require_time",
+]
 
 
 def require_points(x: object, dim: int, name: str = "x") -> None:
@@ -63,3 +70,24 @@ def require_positive(value: object, name: str) -> None:
     """Raise `ValueError` unless `value` is a finite number above zero."""
     if not isinstance(value, (int, float)) or not 0 < value < float("inf"):
         raise ValueError(f"{name} is {value!r}; it must be a finite number above 0")
+
+
+def require_time(t: object, batch: int, end: bool = False, name: str = "t") -> None:
+    """Raise unless `t` is a time in [0, 1), or in [0, 1] with `end`: a number, or a tensor of one or `batch`.
+
+    Raises:
+        TypeError: `t` is neither a number nor a floating-point tensor.
+        ValueError: its shape is neither () nor (batch,), or an entry is out of range, infinite or nan.
+    """
+    if isinstance(t, Tensor):
+        if not t.is_floating_point():
+            raise TypeError(f"{name} has dtype {t.dtype}; a tensor of times must be of floating point")
+        if tuple(t.shape) not in ((), (batch,)):
+            raise ValueError(f"{name} has shape {tuple(t.shape)}; it must be one time, or ({batch},)")
+    elif not isinstance(t, (int, float)) or isinstance(t, bool):
+        raise TypeError(f"{name} is {t!r}; it must be a number, or a tensor of times")
+    times = torch.as_tensor(t, dtype=torch.float64).detach().flatten()
+    # Written so that nan, which compares as false, counts as out of range.
+    bad = times[~((times >= 0) & ((times <= 1) if end else (times < 1)))]
+    if len(bad):
+        raise ValueError(f"{name} is {float(bad[0])}; times must lie in [0, 1{']' if end else ')'}")

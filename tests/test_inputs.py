@@ -10,12 +10,21 @@ import pytest
 import torch
 
 from helpers.flows import AffineCoupling, NormalizingFlow, Permutation, affine_flow
-from helpers.inputs import require_count, require_finite, require_points, require_positive, require_rings
+from helpers.inputs import (
+    require_count,
+    require_finite,
+    require_points,
+    require_positive,
+    require_rings,
+    require_time,
+)
 from helpers.metrics import kl_to_truth, on_ring_share, round_trip_error, sliced_wasserstein
+from helpers.path import RingsPath
 from helpers.rings import OlympicRings
 from helpers.training import fit, load
 
 RINGS, FLOW, BY_CLASS = OlympicRings(), affine_flow(couplings=1), affine_flow(couplings=1, classes=3)
+PATH = RingsPath(RINGS)
 STAR, ONES = RINGS.star, torch.ones(4, 2)
 NAN, INF = torch.tensor([[0.0, math.nan]]), torch.tensor([[math.inf, 0.0], [-math.inf, math.nan]])
 
@@ -68,6 +77,51 @@ BAD: dict[str, tuple[Callable[[], object], type[Exception], list[str]]] = {
     "positive, nan": (lambda: require_positive(math.nan, "clip"), ValueError, ["clip is nan", "finite"]),
     "positive, inf": (lambda: require_positive(math.inf, "clip"), ValueError, ["clip is inf", "finite"]),
     "positive, text": (lambda: require_positive("1", "clip"), ValueError, ["clip is '1'", "number"]),
+    "time, -0.1": (lambda: require_time(-0.1, 2), ValueError, ["t is -0.1", "[0, 1)"]),
+    "time, the end": (lambda: require_time(1.0, 2), ValueError, ["t is 1.0", "[0, 1)"]),
+    "time, whole 1": (lambda: require_time(1, 2), ValueError, ["t is 1", "[0, 1)"]),
+    "time, late": (lambda: require_time(1.5, 2, end=True), ValueError, ["t is 1.5", "[0, 1]"]),
+    "time, nan": (lambda: require_time(math.nan, 2, end=True), ValueError, ["t is nan", "[0, 1]"]),
+    "time, inf": (lambda: require_time(math.inf, 2), ValueError, ["t is inf", "[0, 1)"]),
+    "time, one of two": (
+        lambda: require_time(torch.tensor([0.5, 2.0]), 2, name="s"),
+        ValueError,
+        ["s is 2.0", "[0, 1)"],
+    ),
+    "time, rounded up": (lambda: require_time(torch.tensor(1 - 1e-9), 2), ValueError, ["t is 1.0", "[0, 1)"]),
+    "time, three of two": (
+        lambda: require_time(torch.zeros(3), 2),
+        ValueError,
+        ["t has shape (3,)", "one time", "(2,)"],
+    ),
+    "time, one of two in a row": (lambda: require_time(torch.zeros(1), 2), ValueError, ["t has shape (1,)"]),
+    "time, a column": (lambda: require_time(torch.zeros(2, 1), 2), ValueError, ["(2, 1)", "(2,)"]),
+    "time, text": (lambda: require_time("0.5", 2), TypeError, ["t is '0.5'", "number"]),
+    "time, true": (lambda: require_time(True, 2, end=True), TypeError, ["t is True", "number"]),
+    "time, a list": (lambda: require_time([0.5], 1), TypeError, ["t is [0.5]", "number"]),
+    "time, whole": (lambda: require_time(torch.tensor(0), 1), TypeError, ["dtype torch.int64", "floating"]),
+    # path
+    "path, list": (lambda: PATH.log_prob([[0.0, 0.0]], 0.5), TypeError, ["x is a list"]),
+    "path, in space": (lambda: PATH.velocity(torch.ones(4, 3), 0.5), ValueError, ["x has shape (4, 3)"]),
+    "path, nan": (lambda: PATH.mean(NAN, 0.5), ValueError, ["x has 1 entries"]),
+    "path, whole": (lambda: PATH.score(ONES.long(), 0.5), TypeError, ["x has dtype torch.int64"]),
+    "path, ring 5": (lambda: PATH.score(STAR, 0.5, torch.tensor([5])), ValueError, ["ring", "5", "0..4"]),
+    "path, at the end": (lambda: PATH.velocity(STAR, 1.0), ValueError, ["t is 1.0", "[0, 1)"]),
+    "path, before": (lambda: PATH.posterior(STAR, -1e-9), ValueError, ["t is -1e-09", "[0, 1)"]),
+    "path, two times": (
+        lambda: PATH.velocity(ONES, torch.zeros(2)),
+        ValueError,
+        ["t has shape (2,)", "(4,)"],
+    ),
+    "path, no sample": (lambda: PATH.sample(0, 0.5), ValueError, ["n is 0", "at least 1"]),
+    "path, sample late": (lambda: PATH.sample(2, 1.0), ValueError, ["t is 1.0", "[0, 1)"]),
+    "path, sample times": (lambda: PATH.sample(2, torch.zeros(3)), ValueError, ["t has shape (3,)", "(2,)"]),
+    "path, sample ring 5": (
+        lambda: PATH.sample(1, 0.5, torch.tensor([5])),
+        ValueError,
+        ["ring", "5", "0..4"],
+    ),
+    "path, floor late": (lambda: PATH.loss_floor_at(1.0), ValueError, ["t is 1.0", "[0, 1)"]),
     # rings
     "sample none": (lambda: RINGS.sample(0), ValueError, ["n is 0", "at least 1"]),
     "sample a half": (lambda: RINGS.sample(0.5), TypeError, ["n is 0.5", "whole number"]),
@@ -219,6 +273,19 @@ def test_good_input_passes_at_its_limits() -> None:
     require_count(0, least=0)
     require_positive(1e-300, "clip")
     require_positive(2, "clip")
+    for t in (
+        0,
+        0.0,
+        -0.0,
+        1 - 2.0**-53,
+        torch.tensor(0.0),
+        torch.tensor([0.0, 1 - 2.0**-24]),
+        torch.rand(2),
+    ):
+        require_time(t, 2)
+    for t in (1, 1.0, torch.ones(2), torch.ones(2, dtype=torch.float64, requires_grad=True)):
+        require_time(t, 2, end=True)
+    require_time(torch.ones(0), 0)
 
 
 def test_the_shape_check_of_the_tests_is_on() -> None:
