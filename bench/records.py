@@ -2,30 +2,43 @@
 
 import json
 from pathlib import Path
+from typing import Protocol
 
 import torch
+from torch import Tensor
 
 from helpers import metrics
-from helpers.flows import NormalizingFlow
 from helpers.rings import OlympicRings
 
-__all__ = ["RESULTS", "read_records", "score", "write_records"]
+__all__ = ["RESULTS", "Judged", "read_records", "score", "write_records"]
 
 RESULTS = Path(__file__).parent / "results"
 
 
-def score(flow: NormalizingFlow, seed: int) -> dict[str, float]:
-    """Judge a flow on 100,000 fresh points: KL in nats with its standard error, and on-ring share.
+class Judged(Protocol):
+    """What can be judged: a number of classes, a density and samples."""
+
+    classes: int
+
+    def log_prob(self, x: Tensor, ring: Tensor | None = None) -> Tensor:
+        """Log-density in nats."""
+
+    def sample(self, n: int, ring: Tensor | None = None) -> Tensor:
+        """Draw n points."""
+
+
+def score(flow: Judged, seed: int, points: int = 100_000) -> dict[str, float]:
+    """Judge a flow on fresh points: KL in nats with its standard error, and on-ring share.
 
     A class-conditional flow is told the rings of the points, and the KL is that of its classes' densities,
     averaged; the share of its samples that lie on the very ring that was asked for is noted as well.
     """
     torch.manual_seed(1_000_000 + seed)
     rings = OlympicRings()
-    x, ring = rings.sample(100_000)
+    x, ring = rings.sample(points)
     given = (x, ring) if flow.classes else (x,)
     kl = metrics.kl_to_truth(flow.log_prob, *given)
-    drawn = flow.sample(100_000, *given[1:])
+    drawn = flow.sample(points, *given[1:])
     found = {"kl": kl.value, "kl_se": kl.stderr, "on_ring_share": metrics.on_ring_share(drawn).value}
     if flow.classes:
         own = rings.covers(drawn).gather(1, ring[:, None])

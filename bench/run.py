@@ -15,7 +15,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.ticker import LogLocator
 
-from bench import affine, records, reference, spline
+from bench import affine, matching, records, reference, spline
 from helpers import plots
 
 BOOK = Path(__file__).parent.parent / "book"
@@ -73,6 +73,7 @@ def main() -> None:
     if "--report" not in sys.argv[1:]:
         affine.main()
         spline.main()
+        matching.main()
         reference.main()
     listing = BOOK / "benchmarks_table.md"
     listing.write_text(summary(), encoding="utf-8")

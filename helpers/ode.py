@@ -1,0 +1,300 @@
+"""Ordinary differential equations: a velocity field carries points from noise to data and back.
+
+A field is anything that is called as `field(x, t, ring)`, for points x (batch, dim), a time t (a tensor
+without dimensions, of the points' type) and labels ring (batch,) or None, and returns the velocities
+(batch, dim). Time 0 is noise and time 1 is data; an integral may run either way.
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torchdiffeq import odeint
+
+from helpers.flows import StandardNormal
+from helpers.inputs import require_count, require_finite, require_points, require_positive
+
+__all__ = [
+    "METHODS",
+    "integrate",
+    "integrate_adaptive",
+    "log_prob",
+    "trajectory",
+    "velocity_and_divergence",
+]
+
+Ring = Int[Tensor, " batch"] | None
+Field = Callable[..., Tensor]
+# How many equal steps; or all the times, from the first to the last, that the steps run between.
+Steps = int | Float[Tensor, " times"]
+
+
+def _euler(f: Field, x: Tensor, t: float, h: float) -> Tensor:
+    return x + h * f(x, t)
+
+
+def _midpoint(f: Field, x: Tensor, t: float, h: float) -> Tensor:
+    return x + h * f(x + h / 2 * f(x, t), t + h / 2)
+
+
+def _rk4(f: Field, x: Tensor, t: float, h: float) -> Tensor:
+    k1 = f(x, t)
+    k2 = f(x + h / 2 * k1, t + h / 2)
+    k3 = f(x + h / 2 * k2, t + h / 2)
+    k4 = f(x + h * k3, t + h)
+    return x + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+
+
+# One step from (x, t) over a span of time h; they call the field once, twice and four times.
+METHODS: dict[str, Callable[[Field, Tensor, float, float], Tensor]] = {
+    "euler": _euler,
+    "midpoint": _midpoint,
+    "rk4": _rk4,
+}
+
+
+def integrate(
+    field: Field,
+    x: Float[Tensor, "batch dim"],
+    steps: Steps,
+    method: str = "rk4",
+    t0: float = 0.0,
+    t1: float = 1.0,
+    ring: Ring = None,
+    gradients: bool = False,
+) -> Float[Tensor, "batch dim"]:
+    """Where the field has carried the points at time t1 that are at x at time t0.
+
+    Args:
+        field: called as field(x, t, ring); see the top of this file.
+        x: (batch, dim) points at t0.
+        steps: how many equal steps; or the times (steps + 1,) to step between, rising or falling, which
+            then stand in for t0 and t1.
+        method: "euler" (order 1), "midpoint" (order 2) or "rk4" (order 4).
+        t0, t1: from when to when; t1 below t0 runs backward.
+        ring: (batch,) labels that are handed to the field.
+        gradients: whether autograd may see through the result. Off, no step is remembered.
+
+    Raises:
+        TypeError, ValueError: x is not finite points; a number of steps below 1; times that neither rise
+            nor fall; t0 equal to t1; an unknown method; a field that returns another shape than x.
+
+    Source: Hairer, Nørsett and Wanner, "Solving ordinary differential equations I" (1993), II.1.
+
+    Example:
+        >>> turn = lambda x, t, ring: torch.pi * torch.stack([-x[:, 1], x[:, 0]], dim=1)
+        >>> integrate(turn, torch.tensor([[1.0, 0.0]]), steps=20).round(decimals=3)
+        tensor([[-1.,  0.]])
+    """
+    _require_start(x)
+    f = _at_ring(field, ring, x)
+    with torch.set_grad_enabled(gradients):
+        for t, h in _spans(steps, t0, t1):
+            x = _step(method)(f, x, t, h)
+    return x
+
+
+@torch.no_grad()
+def trajectory(
+    field: Field,
+    x: Float[Tensor, "batch dim"],
+    steps: Steps,
+    method: str = "rk4",
+    t0: float = 0.0,
+    t1: float = 1.0,
+    ring: Ring = None,
+) -> Float[Tensor, "times batch dim"]:
+    """Where the points are before the first step and after every step, (steps + 1, batch, dim).
+
+    The arguments and errors are those of `integrate`; the result carries no gradient.
+    """
+    _require_start(x)
+    f = _at_ring(field, ring, x)
+    states = [x]
+    for t, h in _spans(steps, t0, t1):
+        states.append(_step(method)(f, states[-1], t, h))
+    return torch.stack(states)
+
+
+@torch.no_grad()
+def integrate_adaptive(
+    field: Field,
+    x: Float[Tensor, "batch dim"],
+    t0: float = 0.0,
+    t1: float = 1.0,
+    ring: Ring = None,
+    tolerance: float = 1e-6,
+) -> Float[Tensor, "batch dim"]:
+    """Like `integrate`, by a method of order 5 that chooses its steps: torchdiffeq's dopri5.
+
+    One size of step serves all points. `tolerance` bounds the error that a step may make, absolute and
+    relative to the state.
+
+    Raises:
+        TypeError, ValueError: as `integrate`; or a tolerance that is not above 0.
+
+    Source: Dormand and Prince, "A family of embedded Runge-Kutta formulae" (1980).
+    """
+    _require_start(x)
+    require_positive(tolerance, "tolerance")
+    f = _at_ring(field, ring, x)
+    _spans(1, t0, t1)  # for its errors
+    times = torch.tensor([t0, t1], dtype=x.dtype, device=x.device)
+    return odeint(lambda t, x: f(x, t), x, times, rtol=tolerance, atol=tolerance, method="dopri5")[-1]
+
+
+def velocity_and_divergence(
+    velocity: Callable[[Tensor], Tensor],
+    x: Float[Tensor, "batch dim"],
+    probe: Float[Tensor, "batch dim"] | None = None,
+    gradients: bool = False,
+) -> tuple[Float[Tensor, "batch dim"], Float[Tensor, " batch"]]:
+    """The velocities at x, and their divergence: the trace of each point's Jacobian dv/dx.
+
+    Exact where `probe` is None, at the price of one backward pass a dimension. Otherwise the estimate
+    e' (dv/dx) e at one pass in all: right on average over probes e with mean 0 and covariance I.
+
+    Args:
+        velocity: maps points to velocities, each point for itself.
+        x: (batch, dim) points.
+        probe: (batch, dim) one probe e a point, or None.
+        gradients: whether autograd may see through the results.
+
+    Raises:
+        ValueError: the velocities have another shape than x, or do not tell autograd how they depend on x.
+
+    Source: Hutchinson, "A stochastic estimator of the trace of the influence matrix" (1989).
+
+    Example:
+        >>> v, div = velocity_and_divergence(lambda x: x * x, torch.tensor([[1.0, 2.0]]))
+        >>> v, div
+        (tensor([[1., 4.]]), tensor([6.]))
+    """
+    with torch.enable_grad():
+        here = x if gradients and x.requires_grad else x.detach().requires_grad_()
+        v = velocity(here)
+        _require_like(v, x)
+        if not v.requires_grad:
+            raise ValueError(
+                "the field hides from autograd how v depends on x (where it does not, add 0 * x)"
+            )
+
+        def pull_back(e: Tensor) -> Tensor:  # e' dv/dx, a row for each point
+            return torch.autograd.grad(
+                v, here, e, retain_graph=True, create_graph=gradients, materialize_grads=True
+            )[0]
+
+        if probe is not None:
+            div = (pull_back(probe) * probe).sum(1)
+        else:
+            axes = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
+            div = sum(pull_back(axis.expand_as(v))[:, i] for i, axis in enumerate(axes))
+    return (v, div) if gradients else (v.detach(), div.detach())
+
+
+def log_prob(
+    field: Field,
+    x: Float[Tensor, "batch dim"],
+    steps: Steps,
+    method: str = "rk4",
+    ring: Ring = None,
+    probe: Float[Tensor, "batch dim"] | None = None,
+    base: nn.Module | None = None,
+    gradients: bool = False,
+) -> Float[Tensor, " batch"]:
+    """Log-density in nats of the points that the field makes of noise, at x at time 1.
+
+    Along a path, d log p / dt = -(divergence of the field). So the path of x is followed backward to the
+    noise, together with the integral of the divergence over it:
+
+        log p(x) = log base(x at time 0) - integral from 0 to 1 of the divergence dt.
+
+    Args:
+        field: called as field(x, t, ring); it must let autograd through.
+        x: (batch, dim) points at time 1.
+        steps: how many equal steps back; or the times (steps + 1,) to step between, from 1 down to 0.
+        method: as for `integrate`.
+        ring: (batch,) labels that are handed to the field: the density is that of these classes.
+        probe: None for the exact divergence; or (batch, dim) random vectors with mean 0 and covariance I,
+            one for each point, which is kept over all of its steps: log p is then right on average only.
+        base: the distribution of the noise, with `log_prob(z)`; by default N(0, I).
+        gradients: whether autograd may see through the result. Off, no step is remembered.
+
+    Raises:
+        TypeError, ValueError: as `integrate`; times that do not run from 1 to 0; a probe of another shape
+            than x; a field that hides from autograd how it depends on x.
+
+    Source: Chen, Rubanova, Bettencourt and Duvenaud, "Neural ordinary differential equations" (2018); the
+    probe: Grathwohl et al., "FFJORD: free-form continuous dynamics for scalable reversible generative
+    models" (2019).
+
+    Example:
+        >>> grow = lambda x, t, ring: x  # all is e times as far out at time 1 as it was at time 0
+        >>> log_prob(grow, torch.zeros(1, 2), steps=10)
+        tensor([-3.8379])
+        >>> StandardNormal(2).log_prob(torch.zeros(1, 2)) - 2
+        tensor([-3.8379])
+    """
+    _require_start(x)
+    if isinstance(steps, Tensor) and (steps.numel() < 2 or float(steps[0]) != 1 or float(steps[-1]) != 0):
+        raise ValueError("steps holds times that do not run from 1 down to 0, as the density needs them")
+    if probe is not None and probe.shape != x.shape:
+        raise ValueError(f"probe has shape {tuple(probe.shape)}; it must be that of x, {tuple(x.shape)}")
+    dim = x.shape[1]
+    base = StandardNormal(dim) if base is None else base
+    f = _at_ring(field, ring, x)
+
+    def with_divergence(state: Tensor, t: float) -> Tensor:
+        v, div = velocity_and_divergence(lambda x: f(x, t), state[:, :dim], probe, gradients)
+        return torch.cat([v, div[:, None]], dim=1)
+
+    with torch.set_grad_enabled(gradients):
+        state = torch.cat([x, x.new_zeros(len(x), 1)], dim=1)
+        for t, h in _spans(steps, 1.0, 0.0):
+            state = _step(method)(with_divergence, state, t, h)
+        # The way led backward, so that its integral is already minus the one from 0 to 1.
+        return base.log_prob(state[:, :dim]) + state[:, dim]
+
+
+def _at_ring(field: Field, ring: Ring, start: Tensor) -> Field:
+    """The field as a function f(x, t) of points and a time alone, which checks the shape it returns."""
+
+    def f(x: Tensor, t: float | Tensor) -> Tensor:
+        v = field(x, torch.as_tensor(t, dtype=start.dtype, device=start.device), ring)
+        _require_like(v, x)
+        return v
+
+    return f
+
+
+def _spans(steps: Steps, t0: float, t1: float) -> list[tuple[float, float]]:
+    """The start and the (signed) length of every step."""
+    if isinstance(steps, Tensor):
+        times = steps.tolist()
+        if steps.ndim != 1 or len(times) < 2 or not torch.isfinite(steps).all():
+            raise ValueError(f"steps has shape {tuple(steps.shape)}; it must be two or more finite times")
+    else:
+        require_count(steps, "steps")
+        times = torch.linspace(t0, t1, steps + 1, dtype=torch.float64).tolist()
+    lengths = [end - start for start, end in pairwise(times)]
+    if not (all(h > 0 for h in lengths) or all(h < 0 for h in lengths)):
+        raise ValueError(f"times from {times[0]} to {times[-1]} must all rise or all fall")
+    return list(zip(times, lengths))
+
+
+def _step(method: str) -> Callable[[Field, Tensor, float, float], Tensor]:
+    if method not in METHODS:
+        raise ValueError(f"method is {method!r}; it must be one of {', '.join(METHODS)}")
+    return METHODS[method]
+
+
+def _require_start(x: Tensor) -> None:
+    require_points(x, x.shape[-1] if isinstance(x, Tensor) and x.ndim else 1)
+    require_finite(x)
+
+
+def _require_like(v: Tensor, x: Tensor) -> None:
+    if v.shape != x.shape:
+        raise ValueError(f"the field returned shape {tuple(v.shape)}; it must be that of x, {tuple(x.shape)}")
