@@ -1,6 +1,7 @@
 """Support module of *Flow-Based Generative Modeling on Five Rings*.
 
-Reading order: `environment`, `inputs`, `rings`, `splines`, `flows`, `training`, `metrics`, `plots`, `page`.
+Reading order: `environment`, `inputs`, `rings`, `path`, `splines`, `flows`, `matching`, `ode`,
+`training`, `metrics`, `plots`, `page`.
 A file imports only from the files before it.
 """
 

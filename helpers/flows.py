@@ -98,7 +98,9 @@ def periodic_features(
     return torch.cat([a, phase.sin(), phase.cos()], dim=1)
 
 
-def zero_ended_network(inputs: int, hidden: int, depth: int, outputs: int) -> nn.Sequential:
+def zero_ended_network(
+    inputs: int, hidden: int, depth: int, outputs: int, activation: type[nn.Module] = nn.LeakyReLU
+) -> nn.Sequential:
     """A network of `depth` hidden layers of width `hidden`, whose last layer starts at zero.
 
     So a new coupling, which does nothing where its network says nothing, is the identity.
@@ -106,7 +108,7 @@ def zero_ended_network(inputs: int, hidden: int, depth: int, outputs: int) -> nn
     sizes = [inputs] + [hidden] * depth
     layers: list[nn.Module] = []
     for wide, next_wide in zip(sizes, sizes[1:]):
-        layers += [nn.Linear(wide, next_wide), nn.LeakyReLU()]
+        layers += [nn.Linear(wide, next_wide), activation()]
     last = nn.Linear(hidden, outputs)
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
@@ -244,7 +246,7 @@ class SplineCoupling(Coupling):
     def __init__(
         self,
         dim: int = 2,
-        hidden: int = 48,
+        hidden: int = 64,
         depth: int = 2,
         classes: int = 0,
         frequencies: int = 16,
@@ -441,7 +443,7 @@ def spline_flow(
     couplings: int = 2,
     classes: int = 0,
     reach: float = 2.5,
-    hidden: int = 48,
+    hidden: int = 64,
     frequencies: int = 16,
     **coupling: int,
 ) -> NormalizingFlow:

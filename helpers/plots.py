@@ -5,6 +5,7 @@ titles, and stand in two columns at most, so that a page on a telephone can stil
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -19,7 +20,17 @@ from torch import Tensor
 
 from helpers.rings import OlympicRings
 
-__all__ = ["curves", "densities", "grids", "heatmap", "histograms", "samples", "trajectories"]
+__all__ = [
+    "curves",
+    "densities",
+    "fields",
+    "grids",
+    "heatmap",
+    "histograms",
+    "maps",
+    "samples",
+    "trajectories",
+]
 
 BLUE, GREY, RED, YELLOW, GREEN = RING_COLOURS = ("#0072B2", "#808080", "#D55E00", "#E69F00", "#009E73")
 INK = "#7a7a7a"  # as far from white as from the dark theme's ground
@@ -94,7 +105,7 @@ def _star(ax: Axes, star: Float[Tensor, "1 2"] | None) -> None:
 @plt.rc_context(STYLE)
 def samples(
     panels: Mapping[str, Float[Tensor, "n 2"] | tuple[Float[Tensor, "n 2"], Int[Tensor, " n"]]],
-    star: Float[Tensor, "1 2"] | None = None,
+    star: Float[Tensor, "stars 2"] | None = None,
     columns: int = 2,
     reach: float | None = None,
     outlines: bool = False,
@@ -102,17 +113,17 @@ def samples(
     """Scatter plots, one a panel; points given with their rings take the rings' colours.
 
     `reach` opens a square window of [-reach, reach] about the origin, for noise; `outlines` draws the
-    rings faintly behind the points.
+    rings faintly behind the points; `star` marks one point in all panels, or one in each.
     """
     window = WINDOW if reach is None else (-reach, reach, -reach, reach)
     figure, axes = _figure(len(panels), columns, _plane_height(len(panels), columns, window))
-    for ax, (title, points) in zip(axes, panels.items()):
+    for i, (ax, (title, points)) in enumerate(zip(axes, panels.items())):
         x, ring = points if isinstance(points, tuple) else (points, None)
         colour = SKY if ring is None else [RING_COLOURS[c] for c in ring.tolist()]
         size = max(0.6, min(6.0, 12000 / len(x))) / min(columns, len(panels)) ** 0.5
         ax.scatter(*x.cpu().T.numpy(), s=size, c=colour, linewidths=0)
         _plane(ax, title, window)
-        _star(ax, star)
+        _star(ax, None if star is None else star[i % len(star), None])
         if outlines:
             _outlines(ax)
     _show(figure)
@@ -120,45 +131,128 @@ def samples(
 
 @plt.rc_context(STYLE)
 def trajectories(
-    paths: Float[Tensor, "states batch 2"], names: Sequence[str], reach: float | None = None
+    paths: Float[Tensor, "states batch 2"], names: Sequence[str] = (), reach: float | None = None
 ) -> None:
-    """Paths of named points over the outlines of the rings, from an open circle to a dot.
+    """Paths of points over the outlines of the rings, from an open circle to a dot.
 
-    `reach` opens a square window of [-reach, reach] about the origin, for noise.
+    `names` has a name for every point, or none; `reach` opens a square window of [-reach, reach] about the
+    origin, for noise.
     """
     window = WINDOW if reach is None else (-reach, reach, -reach, reach)
     figure, (ax,) = _figure(1, 1, _plane_height(1, 1, window) * (0.8 if reach else 1))
     _outlines(ax)
-    for path, name, colour in zip(paths.cpu().unbind(1), names, (BLUE, RED, YELLOW, GREEN, "#CC79A7")):
+    colours = cycle((BLUE, RED, YELLOW, GREEN, "#CC79A7"))
+    for path, name, colour in zip(paths.cpu().unbind(1), names or [None] * paths.shape[1], colours):
         ax.plot(*path.T.numpy(), color=colour, linewidth=1.5, label=name)
         ax.plot(*path[0].tolist(), "o", color=colour, markerfacecolor="none", markersize=8)
         ax.plot(*path[-1].tolist(), "o", color=colour, markersize=8)
     _plane(ax, "", window)
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
+    if names:
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
     _show(figure)
 
 
-@plt.rc_context(STYLE)
-@torch.no_grad()
 def densities(
     panels: Mapping[str, Callable[[Float[Tensor, "n 2"]], Float[Tensor, " n"]]],
     star: Float[Tensor, "1 2"] | None = None,
     columns: int = 1,
     lowest: float = -6.0,
     resolution: int = 700,
+    reach: float | None = None,
 ) -> None:
-    """Maps of log-density in nats on one scale; what lies below `lowest` has the lowest colour."""
-    figure, axes = _figure(len(panels), columns, _plane_height(len(panels), columns))
-    left, right, bottom, top = WINDOW
+    """Maps of log-density in nats on one scale; what lies below `lowest` has the lowest colour.
+
+    The arguments are those of `maps`.
+    """
+    maps(panels, "log-density (nats)", lowest, 0.0, star, columns, resolution, reach, beyond="min")
+
+
+@plt.rc_context(STYLE)
+@torch.no_grad()
+def maps(
+    panels: Mapping[str, Callable[[Float[Tensor, "n 2"]], Float[Tensor, " n"]]],
+    label: str,
+    low: float,
+    high: float,
+    star: Float[Tensor, "1 2"] | None = None,
+    columns: int = 1,
+    resolution: int = 700,
+    reach: float | None = None,
+    beyond: str = "max",
+) -> None:
+    """Functions of a point in colour, all panels on one scale.
+
+    Args:
+        panels: titles, and functions from points (n, 2) to values (n,).
+        label: what the values are, and their unit.
+        low, high: where the scale of colours ends; values beyond have the colour of its end.
+        star: a point to mark.
+        columns: how many panels stand side by side.
+        resolution: pixels across a panel.
+        reach: opens a square window of [-reach, reach] about the origin, for noise.
+        beyond: which end of the scale has values beyond it, "min", "max", "both" or "neither".
+    """
+    window = WINDOW if reach is None else (-reach, reach, -reach, reach)
+    height = _plane_height(len(panels), columns, window) * 0.86  # the bar takes some of the width
+    figure, axes = _figure(len(panels), columns, height)
+    left, right, bottom, top = window
     across = torch.linspace(left, right, resolution)
     up = torch.linspace(bottom, top, round(resolution * (top - bottom) / (right - left)))
     grid = torch.stack(torch.meshgrid(across, up, indexing="xy"), dim=-1)
-    for ax, (title, log_prob) in zip(axes, panels.items()):
-        value = log_prob(grid.reshape(-1, 2)).reshape(grid.shape[:2]).clamp(min=lowest)
-        image = ax.imshow(value.numpy(), extent=WINDOW, origin="lower", vmin=lowest, vmax=0, cmap="viridis")
-        _plane(ax, title)
+    for ax, (title, function) in zip(axes, panels.items()):
+        # In parts that fit the processor's cache: several times faster.
+        value = torch.cat([function(part) for part in grid.reshape(-1, 2).split(8192)])
+        value = value.reshape(grid.shape[:2]).clamp(min=low)  # -inf has no colour
+        image = ax.imshow(value.numpy(), extent=window, origin="lower", vmin=low, vmax=high, cmap="viridis")
+        _plane(ax, title, window)
         _star(ax, star)
-    figure.colorbar(image, ax=axes, label="log-density (nats)", shrink=0.85, extend="min")
+    figure.colorbar(image, ax=axes, label=label, shrink=0.85, extend=beyond)
+    _show(figure)
+
+
+@plt.rc_context(STYLE)
+@torch.no_grad()
+def fields(
+    panels: Mapping[str, Callable[[Float[Tensor, "n 2"]], Float[Tensor, "n 2"]]],
+    columns: int = 2,
+    reach: float | None = None,
+    arrows: int = 24,
+    fastest: float = 3.0,
+) -> None:
+    """Velocity fields as arrows over the outlines of the rings; colour is the speed.
+
+    Args:
+        panels: titles, and functions from points (n, 2) to velocities (n, 2).
+        columns: how many panels stand side by side.
+        reach: opens a square window of [-reach, reach] about the origin, for noise.
+        arrows: how many stand side by side in a panel.
+        fastest: the speed at which the scale of colours ends; longer arrows are cut to this length.
+    """
+    window = WINDOW if reach is None else (-reach, reach, -reach, reach)
+    figure, axes = _figure(len(panels), columns, _plane_height(len(panels), columns, window) * 0.9)
+    left, right, bottom, top = window
+    gap = (right - left) / arrows
+    x = torch.cartesian_prod(
+        torch.arange(left + gap / 2, right, gap), torch.arange(bottom + gap / 2, top, gap)
+    )
+    for ax, (title, field) in zip(axes, panels.items()):
+        v = field(x)
+        speed = v.norm(dim=1)
+        shown = v * (fastest / speed.clamp(min=fastest))[:, None]
+        image = ax.quiver(
+            *x.T.numpy(),
+            *shown.T.numpy(),
+            speed.numpy(),
+            cmap="viridis",
+            clim=(0, fastest),
+            angles="xy",
+            scale_units="xy",
+            scale=fastest / (1.6 * gap),
+            width=0.006,
+        )
+        _plane(ax, title, window)
+        _outlines(ax)
+    figure.colorbar(image, ax=axes, label="speed", shrink=0.85, extend="max")
     _show(figure)
 
 

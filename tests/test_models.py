@@ -6,27 +6,33 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.linalg import slogdet
 
 from helpers.environment import models_folder
-from helpers.flows import NormalizingFlow, affine_flow
-from helpers.metrics import kl_to_truth, on_ring_share
+from helpers.flows import NormalizingFlow, affine_flow, spline_flow
+from helpers.matching import VelocityField
+from helpers.metrics import kl_to_truth, on_ring_share, sliced_wasserstein
+from helpers.ode import integrate, log_prob
+from helpers.path import RingsPath
 from helpers.rings import OlympicRings
 from helpers.training import load
 
-AFFINE_KL = 0.34  # nats above the truth
-AFFINE_ON_RING_SHARE = 0.80  # to be set from the committed model, the spread over seeds left inside
+# Nats above the truth, and share of the samples on the rings: the spread over seeds is left inside.
+BARS = {"affine": (0.34, 0.80), "spline": (0.02, 0.985), "matching": (0.18, 0.95)}
+# The worst error of a layer's log-determinant in float32; splines have steep places.
+WORST_LOG_DET = {"affine": 1e-5, "spline": 2e-4}
 LARGEST = 100_000  # bytes
 
-BUILDERS: dict[str, Callable[[], NormalizingFlow]] = {"affine": affine_flow}
+FLOWS: dict[str, Callable[[], NormalizingFlow]] = {"affine": affine_flow, "spline": spline_flow}
+BUILDERS: dict[str, Callable[[], nn.Module]] = {**FLOWS, "matching": VelocityField}
 
 Jacobian = Callable[..., Tensor]
 
 
-@pytest.fixture(scope="module", params=BUILDERS)
+@pytest.fixture(scope="module", params=FLOWS)
 def model(request: pytest.FixtureRequest) -> NormalizingFlow:
-    flow = BUILDERS[request.param]()
+    flow = FLOWS[request.param]()
     load(flow, request.param)
     return flow
 
@@ -47,20 +53,22 @@ def test_a_model_is_a_small_file(name: str) -> None:
     assert Path(models_folder() / f"{name}.safetensors").stat().st_size <= LARGEST
 
 
-def test_the_affine_flow_is_closer_to_the_truth_than_its_bar(rings: OlympicRings) -> None:
-    flow = affine_flow()
-    load(flow, "affine")
+@pytest.mark.parametrize("name", FLOWS)
+def test_a_flow_is_closer_to_the_truth_than_its_bar(name: str, rings: OlympicRings) -> None:
+    flow = FLOWS[name]()
+    load(flow, name)
     torch.manual_seed(314_159)
     kl = kl_to_truth(flow.log_prob, rings.sample(100_000)[0])
-    assert kl.value < AFFINE_KL
-    assert kl.value > 5 * kl.stderr  # no affine flow is the truth: less would be an error of ours
+    assert kl.value < BARS[name][0]
+    assert kl.value > 5 * kl.stderr  # no flow is the truth: less would be an error of ours
 
 
-def test_the_affine_flows_samples_lie_on_the_rings_as_often_as_its_bar() -> None:
-    flow = affine_flow()
-    load(flow, "affine")
+@pytest.mark.parametrize("name", FLOWS)
+def test_a_flows_samples_lie_on_the_rings_as_often_as_its_bar(name: str) -> None:
+    flow = FLOWS[name]()
+    load(flow, name)
     torch.manual_seed(314_159)
-    assert on_ring_share(flow.sample(100_000)).value > AFFINE_ON_RING_SHARE
+    assert on_ring_share(flow.sample(100_000)).value > BARS[name][1]
 
 
 def test_in_float32_almost_every_point_is_exact_to_four_digits(
@@ -102,13 +110,55 @@ def test_the_log_det_is_the_sum_over_layers_of_autograds(
 
 
 def test_each_trained_layer_knows_its_own_jacobian(
-    model: NormalizingFlow, points: Tensor, jacobian: Jacobian
+    model: NormalizingFlow, points: Tensor, jacobian: Jacobian, request: pytest.FixtureRequest
 ) -> None:
-    x = points
+    x, worst = points, WORST_LOG_DET[request.node.callspec.params["model"]]
     for layer in reversed(model.layers):
         with torch.no_grad():
             z, log_det = layer.inverse(x)
             log_det_forward = layer(z)[1]
-        assert (log_det - slogdet(jacobian(layer.inverse, x)).logabsdet).abs().max() < 1e-5
-        assert (log_det_forward - slogdet(jacobian(layer, z)).logabsdet).abs().max() < 1e-5
+        error = (log_det - slogdet(jacobian(layer.inverse, x)).logabsdet).abs()
+        error_forward = (log_det_forward - slogdet(jacobian(layer, z)).logabsdet).abs()
+        assert max(error.max(), error_forward.max()) < worst
+        assert max(error.quantile(0.99), error_forward.quantile(0.99)) < 2e-6
         x = z
+
+
+# --- the velocity field -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def field() -> VelocityField:
+    field = VelocityField()
+    load(field, "matching")
+    return field
+
+
+def test_the_field_is_closer_to_the_truth_than_its_bar(field: VelocityField, points: Tensor) -> None:
+    kl = kl_to_truth(lambda x: log_prob(field, x, steps=40), points)
+    assert kl.value < BARS["matching"][0]
+    assert kl.value > 5 * kl.stderr
+
+
+def test_the_fields_samples_are_as_good_as_their_bar(field: VelocityField, points: Tensor) -> None:
+    torch.manual_seed(314_159)
+    samples = integrate(field, torch.randn(10_000, 2), steps=40)
+    fresh = OlympicRings().sample(10_000)[0]
+    assert on_ring_share(samples).value > BARS["matching"][1]
+    assert sliced_wasserstein(samples, points) < 4 * sliced_wasserstein(fresh, points)
+
+
+def test_forty_steps_are_enough_for_the_mean_log_density(field: VelocityField, points: Tensor) -> None:
+    few, many = (log_prob(field, points[:500], steps) for steps in (40, 480))
+    assert (few - many).mean().abs() < 0.002
+
+
+@pytest.mark.parametrize("t", [0.1, 0.5, 0.9])
+def test_the_field_is_near_the_exact_one_where_the_path_is(field: VelocityField, t: float) -> None:
+    """The share of the exact field's energy that is missed; a field of zeros would miss all of it."""
+    path = RingsPath(OlympicRings())
+    x, *_ = path.sample(4000, t)
+    exact = path.velocity(x, t)
+    with torch.no_grad():
+        missed = (field(x, t) - exact).square().sum() / exact.square().sum()
+    assert missed < 0.02

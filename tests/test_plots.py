@@ -61,6 +61,15 @@ CALLS: dict[str, list[Callable[[], object]]] = {
     "trajectories": [
         lambda: plots.trajectories(torch.randn(4, 2, 2), ["here", "there"]),
         lambda: plots.trajectories(torch.randn(4, 2, 2), ["here", "there"], reach=4.0),
+        lambda: plots.trajectories(torch.randn(4, 9, 2)),
+    ],
+    "maps": [
+        lambda: plots.maps({"a": lambda x: x[:, 0]}, "value", -1.0, 1.0, star=STAR, resolution=40),
+        lambda: plots.maps({"a": lambda x: x[:, 0]}, "value", 0.0, 1.0, resolution=40, reach=3.0),
+    ],
+    "fields": [
+        lambda: plots.fields({"one": lambda x: -x}),
+        lambda: plots.fields(dict.fromkeys("abc", lambda x: -x), reach=3.0, arrows=8),
     ],
     "heatmap": [lambda: plots.heatmap(torch.randn(3, 4), "step", "layer", "nats", 2.0)],
 }
@@ -161,6 +170,15 @@ def test_density_maps_have_x_across_and_y_up(shown: list[Figure]) -> None:
     assert np.allclose(across.get_array(), np.maximum(x - 3, -6)[None], atol=1e-5)
     assert np.allclose(up.get_array(), np.maximum(3 * y - 4, -6)[:, None], atol=1e-5)
     assert across.get_clim() == up.get_clim() == (-6, 0)
+
+
+def test_arrows_point_where_the_field_does_and_are_coloured_by_its_speed(shown: list[Figure]) -> None:
+    plots.fields({"in": lambda x: -x}, reach=3.0, arrows=6, fastest=2.0)
+    (arrows,) = (c for c in panels(shown[0])[0].collections if hasattr(c, "U"))
+    x, v = np.stack([arrows.X, arrows.Y], 1), np.stack([arrows.U, arrows.V], 1)
+    speed = np.linalg.norm(x, axis=1)
+    assert np.allclose(arrows.get_array(), speed, atol=1e-5) and arrows.get_clim() == (0, 2)
+    assert np.allclose(v, -x * np.minimum(1, 2 / speed)[:, None], atol=1e-5)  # cut to the fastest
 
 
 def test_grids_are_moved_by_the_map_and_coloured_by_its_log_det(shown: list[Figure]) -> None:
