@@ -53,17 +53,18 @@ def summary() -> str:
 def figure(path: Path) -> None:
     """Nats above the floor against CPU-seconds of training: one line a seed, one colour a model."""
     drawing, ax = plt.subplots(figsize=(6.6, 3.8))
-    for (model, group), colour in zip(by_model().items(), plots.OTHERS):
+    styles = [(colour, line) for line in ("-", "--") for colour in plots.OTHERS]
+    for (model, group), (colour, line) in zip(by_model().items(), styles):
         for record in group:
             seconds, above = zip(*record["trace"])
             label = model if record is group[0] else None
-            ax.plot(seconds, above, color=colour, linewidth=1.2, label=label)
+            ax.plot(seconds, above, color=colour, linestyle=line, linewidth=1.2, label=label)
     ax.set(xscale="log", yscale="log", xlabel="CPU-seconds of training", ylabel="nats above the floor")
     ax.yaxis.set_major_formatter("{x:g}")
     ax.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
     ax.yaxis.set_minor_formatter("{x:g}")
     ax.xaxis.set_major_formatter("{x:g}")
-    ax.legend()
+    ax.legend(fontsize=9)
     drawing.savefig(path, dpi=200, transparent=True)
     plt.close(drawing)
 

@@ -137,7 +137,7 @@ def save(model: nn.Module, name: str) -> Path:
             raise ValueError(f"{key} of this {type(model).__name__} is not finite; it was not saved")
     folder = save_folder()
     folder.mkdir(parents=True, exist_ok=True)
-    content = to_bytes(state, metadata={"model": type(model).__name__})
+    content = to_bytes(state, metadata={"model": type(model).__name__, "structure": repr(model)})
     # Written beside its place and then moved there: a reader never meets half a file.
     path, part = folder / f"{name}.safetensors", folder / f"{name}.part"
     try:
@@ -176,4 +176,6 @@ def load(model: nn.Module, name: str, folder: Path | None = None) -> None:
             f"{path} was saved from another {type(model).__name__}: {len(differing)} tensors differ, "
             f"first {differing[0]!r} (file {found.get(differing[0])}, model {own.get(differing[0])})"
         )
+    if metadata.get("structure") != repr(model):  # tensors may fit where activations differ
+        raise ValueError(f"{path} was saved from a {type(model).__name__} of another structure")
     model.load_state_dict(state)

@@ -333,3 +333,13 @@ def test_a_file_that_is_not_this_model_is_refused_and_leaves_the_model_alone(
 def test_a_missing_model_is_named(flow: NormalizingFlow, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no model 'absent'.*absent.safetensors"):
         load(flow, "absent", tmp_path)
+
+
+def test_a_file_of_another_structure_is_refused_though_its_tensors_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FIVE_RINGS_SAVE", str(tmp_path))
+    save(nn.Sequential(nn.Linear(2, 2), nn.SiLU()), "smooth")
+    with pytest.raises(ValueError, match="smooth.* of another structure"):
+        load(nn.Sequential(nn.Linear(2, 2), nn.ReLU()), "smooth", tmp_path)
+    load(nn.Sequential(nn.Linear(2, 2), nn.SiLU()), "smooth", tmp_path)
