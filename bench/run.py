@@ -44,7 +44,7 @@ def summary() -> str:
         spread = f"{min(kl):.3f} to {max(kl):.3f}" if len(kl) > 1 else "-"
         lines.append(
             f"| {model} | {len(group)} | {seconds:.0f} | {statistics.median(kl):.3f} | {spread} "
-            f"| {error:.3f} | {share:.3f} |"
+            f"| {error:.4f} | {share:.3f} |"
         )
     return "\n".join(lines) + "\n"
 
