@@ -137,7 +137,8 @@ def save(model: nn.Module, name: str) -> Path:
             raise ValueError(f"{key} of this {type(model).__name__} is not finite; it was not saved")
     folder = save_folder()
     folder.mkdir(parents=True, exist_ok=True)
-    content = to_bytes(state, metadata={"model": type(model).__name__, "structure": repr(model)})
+    # One entry, as several come in random order, and the same model should give the same file.
+    content = to_bytes(state, metadata={"model": repr(model)})
     # Written beside its place and then moved there: a reader never meets half a file.
     path, part = folder / f"{name}.safetensors", folder / f"{name}.part"
     try:
@@ -164,10 +165,9 @@ def load(model: nn.Module, name: str, folder: Path | None = None) -> None:
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise ValueError(f"{path} is truncated, or not a safetensors file: {error}") from error
-    if metadata.get("model") != type(model).__name__:
-        raise ValueError(
-            f"{path} holds a {metadata.get('model', 'model of unknown kind')}, not a {type(model).__name__}"
-        )
+    structure = metadata.get("model", "model of unknown kind")
+    if (kind := structure.split("(")[0]) != type(model).__name__:
+        raise ValueError(f"{path} holds a {kind}, not a {type(model).__name__}")
     own = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     found = {key: tuple(value.shape) for key, value in state.items()}
     if own != found:
@@ -176,6 +176,6 @@ def load(model: nn.Module, name: str, folder: Path | None = None) -> None:
             f"{path} was saved from another {type(model).__name__}: {len(differing)} tensors differ, "
             f"first {differing[0]!r} (file {found.get(differing[0])}, model {own.get(differing[0])})"
         )
-    if metadata.get("structure") != repr(model):  # tensors may fit where activations differ
+    if structure != repr(model):  # tensors may fit where activations differ
         raise ValueError(f"{path} was saved from a {type(model).__name__} of another structure")
     model.load_state_dict(state)

@@ -343,3 +343,9 @@ def test_a_file_of_another_structure_is_refused_though_its_tensors_fit(
     with pytest.raises(ValueError, match="smooth.* of another structure"):
         load(nn.Sequential(nn.Linear(2, 2), nn.ReLU()), "smooth", tmp_path)
     load(nn.Sequential(nn.Linear(2, 2), nn.SiLU()), "smooth", tmp_path)
+
+
+def test_the_same_model_gives_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FIVE_RINGS_SAVE", str(tmp_path))
+    files = [save(nn.Linear(2, 2), f"model{i}") for i in range(8) if torch.manual_seed(0)]
+    assert len({file.read_bytes() for file in files}) == 1
