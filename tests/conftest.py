@@ -15,6 +15,8 @@ jaxtyping.install_import_hook("helpers", "beartype.beartype")
 
 from helpers.rings import OlympicRings  # noqa: E402
 
+Bad = tuple[Callable[[], object], type[Exception], list[str]]
+
 
 @pytest.fixture(autouse=True)
 def seeded() -> None:
@@ -34,6 +36,22 @@ def float64() -> Iterator[None]:
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture
+def meets_one_clear_error(no_shape_check: None) -> Callable[[Bad], None]:
+    """Makes a bad call, which must raise just this error, in one line that holds these words."""
+
+    def check(bad: Bad) -> None:
+        call, error, words = bad
+        with pytest.raises(error) as raised:
+            call()
+        message = str(raised.value)
+        assert type(raised.value) is error
+        assert all(word in message for word in words), message
+        assert len(message.splitlines()) == 1
+
+    return check
 
 
 @pytest.fixture(scope="session")
