@@ -142,7 +142,9 @@ def integrate_adaptive(
     f = _at_ring(field, ring, x)
     _spans(1, t0, t1)  # for its errors
     times = torch.tensor([t0, t1], dtype=x.dtype, device=x.device)
-    return odeint(lambda t, x: f(x, t), x, times, rtol=tolerance, atol=tolerance, method="dopri5")[-1]
+    accuracy = {"rtol": tolerance, "atol": tolerance}
+    stop = {"step_t": times[-1:]}  # or its last step goes past t1, where a field may have no values
+    return odeint(lambda t, x: f(x, t), x, times, **accuracy, method="dopri5", options=stop)[-1]
 
 
 def velocity_and_divergence(

@@ -123,6 +123,16 @@ def test_both_solvers_agree_with_scipys() -> None:
             assert (ours - torch.tensor(theirs).view(-1, 2)).abs().max() < 1e-8
 
 
+@pytest.mark.parametrize(("t0", "t1"), [(0.0, 1.0), (1.0, 0.0), (0.2, 0.9)])
+def test_an_adaptive_solver_never_asks_for_times_outside(t0: float, t1: float) -> None:
+    """A learned field has no values there, and the last step may be far longer than what is left."""
+    seen: list[float] = []
+    integrate_adaptive(
+        lambda x, t, ring: seen.append(float(t)) or swirl(x, t), points(), t0, t1, tolerance=1e-2
+    )
+    assert min(t0, t1) <= min(seen) and max(seen) <= max(t0, t1)
+
+
 def test_an_adaptive_step_grows_with_the_tolerance() -> None:
     def calls(tolerance: float) -> int:
         seen = []
