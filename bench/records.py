@@ -41,8 +41,7 @@ def score(flow: Judged, seed: int, points: int = 100_000) -> dict[str, float]:
     drawn = flow.sample(points, *given[1:])
     found = {"kl": kl.value, "kl_se": kl.stderr, "on_ring_share": metrics.on_ring_share(drawn).value}
     if flow.classes:
-        own = rings.covers(drawn).gather(1, ring[:, None])
-        found["own_ring_share"] = float(own.double().mean())
+        found["own_ring_share"] = metrics.on_ring_share(drawn, ring).value
     return found
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from helpers.flows import NormalizingFlow
-from helpers.inputs import require_count, require_finite, require_points
+from helpers.inputs import require_count, require_finite, require_points, require_rings
 from helpers.rings import OlympicRings
 
 __all__ = ["Estimate", "kl_to_truth", "on_ring_share", "round_trip_error", "sliced_wasserstein"]
@@ -58,15 +58,19 @@ def kl_to_truth(
     return _mean(truth.double() - model.double())
 
 
-def on_ring_share(x: Float[Tensor, "batch 2"]) -> Estimate:
-    """Share of the points that lie on a ring, with its standard error.
+def on_ring_share(x: Float[Tensor, "batch 2"], ring: Int[Tensor, " batch"] | None = None) -> Estimate:
+    """Share of the points that lie on a ring, or on their own where labels are given, and its standard error.
 
     Raises:
-        TypeError, ValueError: bad points, or fewer than two.
+        TypeError, ValueError: bad points or labels, or fewer than two.
     """
     require_points(x, 2)
     require_count(len(x), "the number of points", least=2)
-    return _mean(OlympicRings().on_rings(x))
+    covers = OlympicRings().covers(x)
+    if ring is None:
+        return _mean(covers.any(1))
+    require_rings(ring, len(x))
+    return _mean(covers.gather(1, ring[:, None]))
 
 
 def sliced_wasserstein(x: Float[Tensor, "n dim"], y: Float[Tensor, "n dim"], directions: int = 128) -> float:

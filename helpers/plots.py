@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Annulus
+from matplotlib.ticker import NullLocator
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 from torch import Tensor
 
@@ -131,17 +132,22 @@ def samples(
 
 @plt.rc_context(STYLE)
 def trajectories(
-    paths: Float[Tensor, "states batch 2"], names: Sequence[str] = (), reach: float | None = None
+    paths: Float[Tensor, "states batch 2"],
+    names: Sequence[str] = (),
+    reach: float | None = None,
+    ring: Int[Tensor, " batch"] | None = None,
 ) -> None:
     """Paths of points over the outlines of the rings, from an open circle to a dot.
 
     `names` has a name for every point, or none; `reach` opens a square window of [-reach, reach] about the
-    origin, for noise.
+    origin, for noise; with `ring`, paths take the colours of rings.
     """
     window = WINDOW if reach is None else (-reach, reach, -reach, reach)
     figure, (ax,) = _figure(1, 1, _plane_height(1, 1, window) * (0.8 if reach else 1))
     _outlines(ax)
     colours = cycle((BLUE, RED, YELLOW, GREEN, "#CC79A7"))
+    if ring is not None:
+        colours = [RING_COLOURS[c] for c in ring.tolist()]
     for path, name, colour in zip(paths.cpu().unbind(1), names or [None] * paths.shape[1], colours):
         ax.plot(*path.T.numpy(), color=colour, linewidth=1.5, label=name)
         ax.plot(*path[0].tolist(), "o", color=colour, markerfacecolor="none", markersize=8)
@@ -316,12 +322,15 @@ def curves(
     if floor is not None:
         ax.axhline(floor[1], label=floor[0], **LINES["floor"])
     ax.set(xlabel=x_label, ylabel=y_label)
-    if "x" in log:
-        ax.set_xscale("log")
-    if "y" in log:
-        ax.set_yscale("log")
-        ax.yaxis.set_major_formatter("{x:g}")
-        ax.yaxis.set_minor_formatter("{x:g}" if ax.get_ylim()[1] < 10 * ax.get_ylim()[0] else "")
+    for name in log:
+        ax.set(**{f"{name}scale": "log"})
+        axis, (low, high) = (ax.xaxis, ax.get_xlim()) if name == "x" else (ax.yaxis, ax.get_ylim())
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter("{x:g}" if high < 10 * low else "")
+    places = sorted({place for x, _ in series.values() for place in x})
+    if "x" in log and len(places) < 8:  # so few that each can be named
+        ax.set_xticks(places)
+        ax.xaxis.set_minor_locator(NullLocator())
     if y_range is not None:
         ax.set_ylim(*y_range)
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)

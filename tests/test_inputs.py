@@ -202,6 +202,11 @@ BAD: dict[str, tuple[Callable[[], object], type[Exception], list[str]]] = {
         ["log_prob", "(2, 1)", "(2,)"],
     ),
     "share of one": (lambda: on_ring_share(STAR), ValueError, ["number of points is 1", "at least 2"]),
+    "share, labels": (
+        lambda: on_ring_share(ONES, torch.tensor([0, 1])),
+        ValueError,
+        ["ring has shape (2,)", "(4,)"],
+    ),
     "share, nan": (lambda: on_ring_share(torch.cat([NAN, NAN])), ValueError, ["x has 2 entries"]),
     "sliced, sizes": (
         lambda: sliced_wasserstein(ONES, ONES[1:]),

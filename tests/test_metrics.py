@@ -78,6 +78,14 @@ def test_on_ring_share_is_a_count_and_its_binomial_error(rings: OlympicRings) ->
     assert share.stderr == pytest.approx(math.sqrt(0.75 * 0.25 / 399))
 
 
+def test_with_labels_only_the_own_ring_counts(rings: OlympicRings) -> None:
+    x, ring = rings.sample(300, torch.full((300,), 2))
+    assert on_ring_share(x, ring).value == 1
+    other = on_ring_share(x, torch.full((300,), 4))  # red points that green covers, too
+    assert other.value == float(rings.covers(x)[:, 4].double().mean())
+    assert other.stderr == pytest.approx(math.sqrt(other.value * (1 - other.value) / 299))
+
+
 def test_on_ring_share_of_a_uniform_box_is_the_area_of_the_rings() -> None:
     x = torch.rand(100_000, 2) * torch.tensor([5.0, 2.6]) - torch.tensor([2.5, 1.4])
     union = 0.89308 * 5 * AREA  # the accuracy of the best classifier is the union's area over 5 areas

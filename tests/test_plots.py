@@ -226,3 +226,26 @@ def test_a_trajectory_starts_in_an_open_circle_and_ends_in_a_dot(shown: list[Fig
     assert line.get_xydata().tolist() == paths[:, 0].tolist()
     assert start.get_xydata().tolist() == [[0.0, 0.0]] and start.get_markerfacecolor() == "none"
     assert end.get_xydata().tolist() == [[1.0, 1.0]] and end.get_markerfacecolor() != "none"
+
+
+def test_trajectories_with_labels_take_the_colours_of_their_rings(shown: list[Figure]) -> None:
+    plots.trajectories(torch.randn(3, 2, 2), ["red", "blue"], ring=torch.tensor([2, 0]))
+    colours = [line.get_color() for line in shown[0].axes[0].lines]
+    assert colours == ["#D55E00"] * 3 + ["#0072B2"] * 3
+
+
+@pytest.mark.parametrize(("last", "shown_minor"), [(9.0, True), (1000.0, False)])
+def test_a_logarithmic_axis_is_marked_in_plain_numbers(
+    shown: list[Figure], last: float, shown_minor: bool
+) -> None:
+    values = np.geomspace(1.2, last, 30).tolist()
+    plots.curves({"one": (values, values)}, "steps", "error", log="xy")
+    for axis in (shown[0].axes[0].xaxis, shown[0].axes[0].yaxis):
+        assert axis.get_major_formatter()(100.0) == "100"
+        assert axis.get_minor_formatter()(50.0) == ("50" if shown_minor else "")
+
+
+def test_few_places_on_a_logarithmic_axis_are_all_marked(shown: list[Figure]) -> None:
+    plots.curves({"a": ([8.0, 32.0], [1.0, 2.0]), "b": ([8.0, 16.0], [1.0, 2.0])}, "steps", "error", log="x")
+    assert shown[0].axes[0].get_xticks().tolist() == [8, 16, 32]
+    assert not len(shown[0].axes[0].get_xticks(minor=True))
