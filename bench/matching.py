@@ -18,7 +18,7 @@ from helpers.training import fit
 SEEDS = range(3)
 POINTS, BATCH = 1_000_000, 512
 LATE = 2.0  # the edges of the rings form near time 1, so times there are drawn more often
-DROP = 0.1  # the share of labels that training hides
+DROP = 0.2  # the share of labels that training hides
 SOLVER = 40  # steps of RK4, both ways
 JUDGED = 20_000  # points that a field is judged on; their densities are what costs
 MODELS = {  # the name: the field's settings, the number of training steps, the highest learning rate
