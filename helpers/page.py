@@ -80,10 +80,5 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Show rows under a header; numbers are set to the right."""
     numeric = [all(not isinstance(row[i], str) for row in rows) for i in range(len(header))]
     lines = [header, ["---:" if right else ":---" for right in numeric], *rows]
-    display(
-        Markdown(
-            "\n".join(
-                "| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines
-            )
-        )
-    )
+    cells = [[str(cell).replace("|", "\\|") for cell in line] for line in lines]
+    display(Markdown("\n".join(f"| {' | '.join(line)} |" for line in cells)))

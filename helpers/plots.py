@@ -245,17 +245,9 @@ def fields(
         v = field(x)
         speed = v.norm(dim=1)
         shown = v * (fastest / speed.clamp(min=fastest))[:, None]
-        image = ax.quiver(
-            *x.T.numpy(),
-            *shown.T.numpy(),
-            speed.numpy(),
-            cmap="viridis",
-            clim=(0, fastest),
-            angles="xy",
-            scale_units="xy",
-            scale=fastest / (1.6 * gap),
-            width=0.006,
-        )
+        look = {"cmap": "viridis", "clim": (0, fastest), "width": 0.006}
+        scale = {"angles": "xy", "scale_units": "xy", "scale": fastest / (1.6 * gap)}
+        image = ax.quiver(*x.T.numpy(), *shown.T.numpy(), speed.numpy(), **look, **scale)
         _plane(ax, title, window)
         _outlines(ax)
     figure.colorbar(image, ax=axes, label="speed", shrink=0.85, extend="max")

@@ -20,6 +20,7 @@ from helpers.inputs import require_positive
 
 __all__ = ["Knots", "rational_quadratic_spline", "spline_knots"]
 
+LEAST = 1e-4  # the share of the box that a bin has at least
 STEEPEST = math.log(1e4)  # log-slopes at knots beyond this, up or down, count as this
 
 
@@ -35,7 +36,7 @@ class Knots(NamedTuple):
     log_slopes: Float[Tensor, "*batch knots"]
 
 
-def spline_knots(raw: Float[Tensor, "*batch numbers"], reach: float = 2.5, least: float = 1e-4) -> Knots:
+def spline_knots(raw: Float[Tensor, "*batch numbers"], reach: float = 2.5, least: float = LEAST) -> Knots:
     """Turn any numbers into the knots of a monotone spline; zeros into those of the identity.
 
     With K bins, the first K numbers become their widths and the next K their heights, each through a

@@ -206,12 +206,23 @@ def test_digest_notices(copy: Path, name: str, old: str, new: str) -> None:
 
 
 def test_digest_notices_a_new_helper_and_a_lost_model(copy: Path) -> None:
-    (copy / "helpers" / "extra.js").write_text("1", encoding="utf-8")
+    (copy / "helpers" / "extra.py").write_text("1", encoding="utf-8")
     assert stale(copy)
-    (copy / "helpers" / "extra.js").unlink()
+    (copy / "helpers" / "extra.py").unlink()
     assert not stale(copy)
     (copy / "models" / "one.safetensors").unlink()
     assert stale(copy)
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_digest_notices_the_explorers_script_where_it_is_shown(copy: Path, shown: bool) -> None:
+    notebook = nbformat.read(copy / "chapter.ipynb", as_version=4)
+    notebook.cells[1].source += "\nexplore(flow)" if shown else ""
+    notebook.metadata["five_rings"] = {"digest": notebooks.digest(notebook, copy)}
+    nbformat.write(notebook, copy / "chapter.ipynb")
+    assert not stale(copy)
+    (copy / "helpers" / "explorer.js").write_text("1", encoding="utf-8")
+    assert stale(copy) == shown
 
 
 def test_digest_leaves_other_things_aside(copy: Path) -> None:

@@ -2,8 +2,8 @@
 
 digest: list the stale ones, exit 1 where there is one    strip: drop metadata that editors leave behind
 execute: the stale ones, in the order of _toc.yml         times: bring book/times.md in line with _toc.yml
-A chapter is stale when the digest in its metadata no longer matches its cells, its outputs, the
-helpers, requirements.txt or the models that it saves or loads.
+A chapter is stale when the digest in its metadata no longer matches its cells, its outputs, the helpers (the
+explorer's script only where it is shown), requirements.txt or the models that it saves or loads.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from nbformat import NotebookNode
 ROOT = Path(__file__).resolve().parent.parent
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 LANGUAGE = {"name": "python", "pygments_lexer": "ipython3"}  # no version: it differs between machines
+VOLATILE = ("execution", "ExecuteTime", "collapsed", "scrolled")
 ADDRESS = re.compile(r"\b0x[0-9a-f]{8,}\b")
 ROW = re.compile(r"\(\.\./notebooks/(\w+\.ipynb)\) \| ([\d.]+) \| ([\d.]+) \|")
 NEXT = "The file was left as it was. Mend the cell (`make lab` opens JupyterLab); `make notebooks` goes on."
@@ -48,7 +49,8 @@ def digest(notebook: NotebookNode, root: Path = ROOT) -> str:
     """What a chapter's outputs depend on, and the outputs themselves, in one number."""
     naming = "\n".join(c.source for c in notebook.cells if "load(" in c.source or "save(" in c.source)
     models = [path for path in root.glob("models/*.safetensors") if f'"{path.stem}"' in naming]
-    texts = [*root.glob("helpers/*.py"), *root.glob("helpers/*.js"), root / "requirements.txt"]
+    kinds = ("py", "js") if any("explore(" in c.source for c in notebook.cells) else ("py",)
+    texts = [root / "requirements.txt", *(path for kind in kinds for path in root.glob(f"helpers/*.{kind}"))]
     cells = [[c.cell_type, c.source, c.metadata.get("tags"), c.get("outputs")] for c in notebook.cells]
     total = hashlib.sha256(json.dumps(cells, sort_keys=True).encode())
     for path in sorted(models + texts):
@@ -71,8 +73,7 @@ def strip(notebook: NotebookNode) -> NotebookNode:
     notebook.metadata.update(nbformat.from_dict({"kernelspec": KERNEL, "language_info": LANGUAGE}))
     for number, cell in enumerate(notebook.cells):
         cell.setdefault("id", f"cell-{number}")
-        for key in ("execution", "ExecuteTime", "collapsed", "scrolled"):
-            cell.metadata.pop(key, None)
+        cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k not in VOLATILE})
         for output in cell.get("outputs", []):
             if output.output_type == "error":  # a whole traceback names folders of this machine
                 output.traceback = [f"{output.ename}: {output.evalue}"]
@@ -94,16 +95,15 @@ def execute(path: Path) -> None:
     except (CellControlSignal, DeadKernelError) as error:
         said = f"{error.ename}: {error.evalue}" if hasattr(error, "ename") else str(error)
         sys.exit(f"{path.name}: code cell [{len(begun)}] failed:\n{begun[-1].source}\n\n{said}\n\n{NEXT}")
-    seconds = time.perf_counter() - start
-    cpu = float(notebook.cells.pop().outputs[0].data["text/plain"])
+    took = time.perf_counter() - start, float(notebook.cells.pop().outputs[0].data["text/plain"])
     for output in (output for cell in strip(notebook).cells for output in cell.get("outputs", [])):
         said = f"{output.get('text', '')}{output.get('data', {}).get('text/plain', '')}"
         if ADDRESS.search(said) or str(ROOT) in said:
             sys.exit(f"{path.name}: an object's address, or a folder of this machine, in:\n{said}\n\n{NEXT}")
     notebook.metadata["five_rings"] = {"digest": digest(notebook)}
     write(path, notebook)
-    times({path.name: (seconds, cpu)})
-    print(f"{path.stem:40} {seconds:.1f} s, {cpu:.1f} CPU-s", flush=True)
+    times({path.name: took})
+    print(f"{path.stem:40} {took[0]:.1f} s, {took[1]:.1f} CPU-s", flush=True)
 
 
 def times(new: dict[str, tuple[float, float]]) -> None:

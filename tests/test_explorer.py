@@ -1,0 +1,622 @@
+"""The explorer: its arithmetic beside scipy's and PyTorch's, and the figure as a reader uses it."""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from playwright.sync_api import Browser, Page
+from scipy import special, stats
+from test_models import BUILDERS
+from torch import Tensor, nn
+
+from helpers import ode
+from helpers.explorer import CONTROLS, SCRIPT, describe, explorer_html
+from helpers.flows import Coupling, NormalizingFlow, Permutation, StandardNormal, affine_flow
+from helpers.matching import VelocityField
+from helpers.path import RingsPath
+from helpers.rings import OlympicRings
+from helpers.training import load
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "tools"))
+
+from browser import browser, program  # noqa: E402
+
+FLOWS = [name for name in BUILDERS if "spline" in name or "affine" in name]
+FIELDS = [name for name in BUILDERS if "matching" in name]
+STEPS = 8
+WHAT_A_PAGE_MAY_WEIGH = 150_000  # bytes, beyond the script that all pages share
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    if not program():
+        required = os.environ.get("REQUIRE_BROWSER") == "1"
+        (pytest.fail if required else pytest.skip)("no Chromium or Chrome on this machine")
+    with browser() as chromium:
+        yield chromium
+
+
+@pytest.fixture(scope="module")
+def tab(chromium: Browser) -> Page:
+    """A page with nothing but the script, for its arithmetic."""
+    tab = chromium.new_page()
+    tab.set_content(f"<script>{SCRIPT.read_text(encoding='utf-8')}</script>")
+    return tab
+
+
+def committed(name: str) -> nn.Module:
+    model = BUILDERS[name]()
+    load(model, name)
+    return model
+
+
+def some_points(model: nn.Module, backward: bool = False, n: int = 400) -> tuple[Tensor, Tensor | None]:
+    """Where a way begins, in double precision; and labels, where the model takes them."""
+    torch.manual_seed(1)
+    x, ring = OlympicRings().sample(n)
+    if not backward:
+        x = getattr(model, "base", StandardNormal(2)).sample(n)
+    return x.double(), ring if model.classes else None
+
+
+def labels(ring: Tensor | None, n: int) -> list[int]:
+    return [-1] * n if ring is None else ring.tolist()
+
+
+FOLLOW = """([spec, points, rings, settings]) => {
+    const model = spec.kind ? FiveRings.load(spec) : new FiveRings.ExactField(spec);
+    const ways = FiveRings.follow(model, points, Int8Array.from(rings), settings);
+    return FiveRings.finish(ways).map(state => [...state]);
+}"""
+
+
+def follow(tab: Page, spec: dict, points: Tensor, ring: Tensor | None, **settings: object) -> Tensor:
+    """All states of the points as the page computes them, (states, batch, 2)."""
+    settings = {"way": "forward", "method": "rk4", "steps": STEPS, "late": 1} | settings
+    told = labels(ring, len(points))
+    states = tab.evaluate(FOLLOW, [spec, points.flatten().tolist(), told, settings])
+    return torch.tensor(states, dtype=torch.float64).unflatten(1, (-1, 2))
+
+
+def about_rings() -> dict[str, object]:
+    rings = OlympicRings()
+    return {"centres": rings.centres.tolist(), "inner": rings.inner, "outer": rings.outer}
+
+
+# Its arithmetic.
+
+
+@pytest.mark.parametrize(("order", "oracle"), [(0, special.i0e), (1, special.i1e)])
+def test_bessel_functions(tab: Page, order: int, oracle: np.ufunc) -> None:
+    z = np.concatenate([[0.0], np.geomspace(1e-6, 1e5, 500), np.linspace(3.7, 3.8, 50)])
+    ours = tab.evaluate("([n, all]) => all.map(z => FiveRings.scaledBessel(n, z))", [order, z.tolist()])
+    assert np.abs(np.array(ours) - oracle(z)).max() < 3e-7
+
+
+@pytest.mark.parametrize("count", [1, 2, 16, 36])
+def test_quadrature(tab: Page, count: int) -> None:
+    ours = tab.evaluate("count => FiveRings.gaussLegendre(count)", count)
+    nodes, weights = np.polynomial.legendre.leggauss(count)
+    assert np.abs(np.sort(ours["nodes"]) - nodes).max() < 1e-14
+    assert np.abs(np.array(ours["weights"])[np.argsort(ours["nodes"])] - weights).max() < 1e-13
+
+
+def test_random_numbers(tab: Page) -> None:
+    draw = "what => { const u = FiveRings.uniforms(20260); return Array.from({length: 20000}, () => %s); }"
+    uniform = tab.evaluate(draw % "u()")
+    normal = np.array(tab.evaluate(draw % "FiveRings.normalPair(u)"))
+    assert 0 < min(uniform) < max(uniform) < 1
+    assert stats.kstest(uniform, "uniform").pvalue > 1e-3
+    assert stats.kstest(normal.ravel(), "norm").pvalue > 1e-3
+    assert abs(np.corrcoef(normal.T)[0, 1]) < 0.03
+
+
+@pytest.mark.parametrize("late", [1, 2])
+def test_step_times(tab: Page, late: int) -> None:
+    times = tab.evaluate("late => FiveRings.stepTimes(8, 0.98, late)", late)
+    assert times == pytest.approx(0.98 * (1 - (1 - np.arange(9) / 8) ** late), abs=1e-15)
+
+
+# Models beside PyTorch.
+
+
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize("name", FLOWS)
+def test_layers_of_a_flow(tab: Page, name: str, backward: bool) -> None:
+    """Every state, in the axes of the data: swapped, where an odd number of swaps is left."""
+    flow = committed(name).double()
+    points, ring = some_points(flow, backward)
+    ours = follow(tab, describe(flow), points, ring, way="backward" if backward else "forward")
+    left = sum(isinstance(layer, Permutation) for layer in flow.layers)
+    assert left % 2 == 0
+    with torch.no_grad():
+        noise = flow.inverse(points, ring)[0] if backward else points
+    theirs = [noise]
+    for layer, state in zip(flow.layers, flow.trajectory(noise, ring)[1:], strict=True):
+        left -= isinstance(layer, Permutation)
+        if not isinstance(layer, Permutation):
+            theirs.append(state.flip(1) if left % 2 else state)
+    if backward:
+        theirs = theirs[::-1]
+    assert ours.shape == (len(theirs), *points.shape)
+    assert (ours - torch.stack(theirs)).norm(dim=2).max() < 1e-7
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_a_flow_in_the_precision_of_the_chapters(tab: Page, name: str) -> None:
+    flow = committed(name)
+    points, ring = some_points(flow)
+    with torch.no_grad():
+        theirs = flow(points.float(), ring)[0].double()
+    error = (follow(tab, describe(flow), points, ring)[-1] - theirs).norm(dim=1)
+    assert error.quantile(0.98) < 1e-4  # of single precision: the last layers may stretch its rounding a lot
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_log_densities_of_a_flow(tab: Page, name: str) -> None:
+    flow = committed(name).double()
+    points, ring = some_points(flow, backward=True)
+    ask = """([spec, points, rings]) => [...FiveRings.load(spec).logDensity(points, Int8Array.from(rings))]"""
+    ours = tab.evaluate(ask, [describe(flow), points.flatten().tolist(), labels(ring, len(points))])
+    with torch.no_grad():
+        assert (torch.tensor(ours) - flow.log_prob(points, ring)).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("way", ["forward", "backward", "return"])
+@pytest.mark.parametrize("method", ode.METHODS)
+@pytest.mark.parametrize("name", FIELDS)
+def test_paths_along_a_learned_field(tab: Page, name: str, method: str, way: str) -> None:
+    field = committed(name).double()
+    points, ring = some_points(field, way == "backward")
+    ours = follow(tab, describe(field), points, ring, way=way, method=method)
+    t0, t1 = (1.0, 0.0) if way == "backward" else (0.0, 1.0)
+    theirs = ode.trajectory(field, points, STEPS, method, t0, t1, ring)
+    if way == "return":
+        back = ode.trajectory(field, theirs[-1], STEPS, method, 1.0, 0.0, ring)
+        theirs = torch.cat([theirs, back[1:]])
+    assert ours.shape == theirs.shape
+    assert (ours - theirs).norm(dim=2).max() < 1e-8
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_field_in_the_precision_of_the_chapters(tab: Page, name: str) -> None:
+    field = committed(name)
+    points, ring = some_points(field)
+    theirs = ode.integrate(field, points.float(), STEPS, ring=ring).double()
+    assert (follow(tab, describe(field), points, ring)[-1] - theirs).norm(dim=1).max() < 1e-4
+
+
+def test_the_null_class(tab: Page) -> None:
+    field = committed("matching_by_class").double()
+    points, _ = some_points(field)
+    theirs = ode.integrate(field, points, STEPS)
+    assert (follow(tab, describe(field), points, None)[-1] - theirs).norm(dim=1).max() < 1e-8
+
+
+def test_a_field_with_kinks(tab: Page) -> None:
+    torch.manual_seed(2)
+    field = VelocityField(hidden=10, depth=2, frequencies=0, time_frequencies=0, smooth=False).double()
+    nn.init.normal_(field.network[-1].weight)
+    points, _ = some_points(field)
+    theirs = ode.integrate(field, points, STEPS)
+    # Its weights travel in single precision.
+    assert (follow(tab, describe(field), points, None)[-1] - theirs).norm(dim=1).max() < 1e-5
+
+
+@pytest.mark.parametrize("by_class", [False, True])
+@pytest.mark.parametrize("t", [0.0, 0.2, 0.7, 0.95, 0.96, 0.995])
+def test_the_exact_field(tab: Page, t: float, by_class: bool) -> None:
+    torch.manual_seed(3)
+    path = RingsPath(OlympicRings())
+    x = torch.cat([path.sample(300, t)[0].double(), 3 * torch.randn(100, 2).double()])
+    ring = torch.arange(len(x)) % 5 if by_class else None
+    ask = """([about, points, t, rings]) => {
+        const field = new FiveRings.ExactField(about), v = new Float64Array(points.length);
+        field.velocities(points, t, rings, v);
+        return [[...v], rings.map((ring, i) => field.logDensity(points[2 * i], points[2 * i + 1], t, ring))];
+    }"""
+    v, log_p = tab.evaluate(ask, [about_rings(), x.flatten().tolist(), t, labels(ring, len(x))])
+    wrong = (torch.tensor(v).unflatten(0, (-1, 2)) - path.velocity(x, t, ring)).norm(dim=1)
+    assert (wrong / (1 + path.velocity(x, t, ring).norm(dim=1))).max() < 2e-5
+    theirs = path.log_prob(x, t, ring)
+    assert ((torch.tensor(log_p) - theirs).abs() / (1 + theirs.abs())).max() < 2e-6
+
+
+@pytest.mark.parametrize("way", ["forward", "backward", "return"])
+@pytest.mark.parametrize("method", ode.METHODS)
+def test_paths_along_the_exact_field(tab: Page, method: str, way: str) -> None:
+    """With times that crowd to the end, where the field is stiff: the setting of the figure."""
+    path, settings = RingsPath(OlympicRings()), {"method": method, "way": way, "late": 2, "steps": 24}
+    torch.manual_seed(4)
+    points = path.sample(200, 0.995 if way == "backward" else 0.0)[0].double()
+    ours = follow(tab, about_rings(), points, None, **settings)[-1]
+    times = 0.995 * (1 - (1 - torch.arange(25, dtype=torch.float64) / 24) ** 2)
+    theirs = points
+    for span in {"forward": [times], "backward": [times.flip(0)], "return": [times, times.flip(0)]}[way]:
+        theirs = ode.integrate(lambda x, t, ring: path.velocity(x, t, ring), theirs, span, method)
+    assert (ours - theirs).norm(dim=1).max() < 1e-4
+
+
+# The figure.
+
+
+def html(name: str, controls: list[str] | None = None, **start: object) -> str:
+    model = committed(name)
+    every = [c for c in CONTROLS if c not in ("method", "steps", "field") or name in FIELDS]
+    body = explorer_html(model, "live", "Points on their way", controls or every, **start)
+    return f'<!doctype html><html lang="en"><title>An explorer</title><main>{body}</main></html>'
+
+
+@pytest.fixture
+def opened(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A page with one explorer; the test's parameter may set the model and the browser."""
+    options = {"name": "affine", "browser": {}, "start": {}} | getattr(request, "param", {})
+    view = {"viewport": {"width": 760, "height": 900}}
+    context = chromium.new_context(**(view | options["browser"]))
+    tab = context.new_page()
+    errors: list[str] = []
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    tab.set_content(html(options["name"], **options["start"]))
+    yield tab
+    context.close()
+    assert errors == []
+
+
+def said(tab: Page) -> str:
+    tab.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    return tab.inner_text(".fr-said")
+
+
+def at_rest(tab: Page) -> None:
+    """Waits until all is computed and drawn."""
+    rest = "() => (e => !e.job && !e.painting && e.frame === null)(document.querySelector('#live').explorer)"
+    tab.wait_for_function(rest)
+
+
+def start_of(tab: Page) -> tuple[float, float]:
+    x, y = re.search(r"start(?:s at|,) \((−?[\d.]+), (−?[\d.]+)\)", said(tab)).groups()
+    return float(x.replace("−", "-")), float(y.replace("−", "-"))
+
+
+def pixel(tab: Page, x: float, y: float) -> tuple[float, float]:
+    """Where a point of the plane stands in the window."""
+    box = tab.locator("canvas").bounding_box()
+    return box["x"] + (x / 6.8 + 0.5) * box["width"], box["y"] + (0.5 - y / 5.0) * box["height"]
+
+
+TOUCH = {"browser": {"has_touch": True, "viewport": {"width": 390, "height": 800}}}
+
+
+def test_the_point_follows_the_mouse(opened: Page) -> None:
+    opened.mouse.move(*pixel(opened, *start_of(opened)))
+    opened.mouse.down()
+    opened.mouse.move(*pixel(opened, 1.0, -0.5), steps=4)
+    opened.mouse.up()
+    opened.mouse.move(*pixel(opened, 2.0, 1.0))  # let go of
+    assert start_of(opened) == pytest.approx((1.0, -0.5), abs=0.02)
+
+
+@pytest.mark.parametrize("opened", [TOUCH], indirect=True)
+def test_a_tap_moves_the_point(opened: Page) -> None:
+    opened.touchscreen.tap(*pixel(opened, 1.0, -0.5))
+    assert start_of(opened) == pytest.approx((1.0, -0.5), abs=0.03)
+
+
+@pytest.mark.parametrize("opened", [TOUCH], indirect=True)
+@pytest.mark.parametrize("on_the_circle", [True, False])
+def test_a_finger_drags_the_circle_and_scrolls_elsewhere(opened: Page, on_the_circle: bool) -> None:
+    opened.evaluate("() => document.body.style.paddingBottom = '2000px'")
+    x, y = start_of(opened)
+    touch = opened.context.new_cdp_session(opened)
+    spot = pixel(opened, x, y if on_the_circle else y - 2)
+    for kind, up in [("touchStart", 0), ("touchMove", 20), ("touchMove", 60), ("touchEnd", None)]:
+        fingers = [] if up is None else [{"x": spot[0], "y": spot[1] - up}]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": fingers})
+    opened.wait_for_timeout(200)
+    moved, scrolled = start_of(opened)[1] - y, opened.evaluate("() => scrollY")
+    assert (moved > 0.3, scrolled > 20) == (on_the_circle, not on_the_circle)
+
+
+def test_arrow_keys_move_the_point(opened: Page) -> None:
+    x, y = start_of(opened)
+    opened.focus("canvas")
+    opened.keyboard.press("ArrowRight")
+    opened.keyboard.press("ArrowDown")
+    opened.keyboard.press("Shift+ArrowDown")
+    assert start_of(opened) == pytest.approx((x + 0.1, y - 0.6), abs=0.006)
+    opened.keyboard.press("Home")
+    assert start_of(opened) == pytest.approx((x, y), abs=0.006)
+
+
+def test_every_control_is_reached_by_the_keyboard(opened: Page) -> None:
+    controls = opened.eval_on_selector_all(
+        ".fr-explorer :is(canvas, button:enabled, input, select)", "all => all.length"
+    )
+    seen = []
+    for _ in range(controls):
+        opened.keyboard.press("Tab")
+        seen.append(opened.evaluate("() => document.activeElement.tagName"))
+    assert controls > 8
+    assert "BODY" not in seen
+
+
+def test_the_point_stays_in_the_plane(opened: Page) -> None:
+    opened.focus("canvas")
+    for _ in range(20):
+        opened.keyboard.press("Shift+ArrowUp")
+    assert start_of(opened)[1] == 2.5
+
+
+def test_its_end_is_where_the_model_carries_it(opened: Page) -> None:
+    flow = committed("affine").double()
+    z = torch.tensor([start_of(opened)], dtype=torch.float64)
+    with torch.no_grad():
+        x = flow(z)[0]
+        log_q = flow.log_prob(x)
+    shown = [float(n.replace("−", "-")) for n in re.findall(r"−?\d+\.\d+", said(opened))]
+    assert shown[2:4] == pytest.approx(x[0].tolist(), abs=0.006)
+    assert shown[4] == pytest.approx(float(log_q), abs=0.006)
+
+
+@pytest.mark.parametrize("opened", [{"start": {"at": 0}}], indirect=True)
+def test_it_steps_and_plays_and_pauses(opened: Page) -> None:
+    clock = opened.locator(".fr-clock")
+    assert (said(opened), clock.inner_text())[1] == "layer 0 of 12"
+    opened.click("[aria-label='One step on']")
+    opened.click("[aria-label='One step on']")
+    opened.click("[aria-label='One step back']")
+    said(opened)
+    assert clock.inner_text() == "layer 1 of 12"
+    opened.click("text=Play")
+    opened.wait_for_function(
+        "() => parseFloat(document.querySelector('.fr-clock').textContent.slice(6)) > 1.5"
+    )
+    opened.click("text=Pause")
+    said(opened)
+    stopped = clock.inner_text()
+    opened.wait_for_timeout(200)
+    assert clock.inner_text() == stopped != "layer 12 of 12"
+
+
+def test_the_slider_scrubs(opened: Page) -> None:
+    opened.fill("input[type=range]", "0.5")
+    said(opened)
+    assert opened.get_attribute("input[type=range]", "aria-valuetext") == "layer 6 of 12"
+
+
+@pytest.mark.parametrize(
+    "opened", [{"start": {"at": 0}, "browser": {"reduced_motion": "reduce"}}], indirect=True
+)
+def test_who_wants_no_motion_has_the_steps(opened: Page) -> None:
+    said(opened)
+    assert opened.locator("text=Play").is_hidden()
+    opened.click("[aria-label='One step on']")
+    said(opened)
+    assert opened.inner_text(".fr-clock") == "layer 1 of 12"
+
+
+@pytest.mark.parametrize("opened", [{"start": {"at": 0, "points": "cloud"}}], indirect=True)
+def test_motion_stops_when_it_is_no_longer_wanted(opened: Page) -> None:
+    opened.click("text=Play")
+    opened.wait_for_function("() => document.querySelector('#live').explorer.progress > 0.05")
+    opened.emulate_media(reduced_motion="reduce")
+    opened.wait_for_function("() => !document.querySelector('#live').explorer.playing")
+
+
+@pytest.mark.parametrize(
+    "opened", [{"name": "matching", "start": {"at": 0, "points": "cloud"}}], indirect=True
+)
+def test_a_change_on_the_way_does_not_throw_it_forward(opened: Page) -> None:
+    """Neither do frames that do not come, as in a window in the background."""
+    progress = "() => document.querySelector('#live').explorer.progress"
+    at_rest(opened)
+    opened.click("text=Play")
+    opened.wait_for_function("() => document.querySelector('#live').explorer.progress > 0.02")
+    before = opened.evaluate(progress)
+    opened.check("[name=arrows]")
+    opened.evaluate("() => { const until = performance.now() + 1500; while (performance.now() < until); }")
+    said(opened)
+    assert before < opened.evaluate(progress) < before + 0.25
+
+
+def test_the_focus_stays_at_the_end_of_the_way(opened: Page) -> None:
+    opened.focus("[aria-label='One step back']")
+    for _ in range(13):
+        opened.keyboard.press("Enter")
+    said(opened)
+    assert opened.inner_text(".fr-clock") == "layer 0 of 12"
+    assert opened.evaluate("() => document.activeElement.ariaLabel") == "One step back"
+    assert opened.get_attribute("[aria-label='One step back']", "aria-disabled") == "true"
+
+
+def test_keys_stay_in_the_figure(opened: Page) -> None:
+    """A notebook would take them for its own: two d delete a cell."""
+    opened.evaluate("() => document.addEventListener('keydown', event => window.heard = event.key)")
+    opened.focus("canvas")
+    opened.keyboard.press("d")
+    assert opened.evaluate("() => window.heard") is None
+
+
+def test_a_screen_reader_is_told_the_last_state(opened: Page) -> None:
+    assert opened.get_attribute("canvas", "aria-label") == "Points on their way"
+    opened.focus("canvas")
+    for _ in range(3):
+        opened.keyboard.press("ArrowLeft")
+    opened.click("[aria-label='One step back']")
+    text = said(opened)
+    told = "text => document.querySelector('[role=status]').textContent.endsWith(text)"
+    opened.wait_for_function(told, arg=text)
+    announced = opened.text_content("[role=status]")
+    flow = committed("affine").double()
+    state = flow.trajectory(torch.tensor([start_of(opened)], dtype=torch.float64))[22, 0].tolist()[
+        ::-1
+    ]  # one swap is left
+    x, y = re.search(r"layer 11 of 12. The point is at \((−?[\d.]+), (−?[\d.]+)\)", announced).groups()
+    assert [float(n.replace("−", "-")) for n in (x, y)] == pytest.approx(state, abs=0.006)
+
+
+@pytest.mark.parametrize(
+    "opened", [{"name": "matching", "start": {"method": "euler", "late": 1}}], indirect=True
+)
+def test_the_error_of_a_solver(opened: Page) -> None:
+    """The end of one point after some steps, beside a fine solution."""
+    field = committed("matching").double()
+    z = torch.tensor([start_of(opened)], dtype=torch.float64)
+    fine = ode.integrate(field, z, 400)
+    for steps in (4, 32):
+        opened.select_option("[name=steps]", str(steps))
+        error = float((ode.integrate(field, z, steps, "euler") - fine).norm())
+        assert float(re.search(r"([\d.]+) from the fine", said(opened))[1]) == pytest.approx(error, rel=0.06)
+
+
+@pytest.mark.parametrize(
+    "opened",
+    [{"name": "matching", "start": {"method": "midpoint", "late": 1, "way": "return"}}],
+    indirect=True,
+)
+def test_there_and_back(opened: Page) -> None:
+    field = committed("matching").double()
+    z = torch.tensor([start_of(opened)], dtype=torch.float64)
+    there = ode.integrate(field, z, 12, "midpoint")
+    gap = float((ode.integrate(field, there, 12, "midpoint", 1.0, 0.0) - z).norm())
+    assert float(re.search(r"back ([\d.]+) from", said(opened))[1]) == pytest.approx(gap, rel=0.06)
+
+
+@pytest.mark.parametrize(
+    ("opened", "least"),
+    [
+        ({"name": "affine", "start": {"points": "cloud"}}, 80),
+        ({"name": "spline_by_class", "start": {"points": "cloud"}}, 95),
+        ({"name": "matching_by_class", "start": {"points": "cloud", "ring": 3}}, 88),
+        ({"name": "matching", "start": {"points": "cloud", "field": "exact"}}, 94),
+    ],
+    indirect=["opened"],
+)
+def test_two_thousand_points(opened: Page, least: float) -> None:
+    opened.wait_for_function("() => /Of 2,000/.test(document.querySelector('.fr-said').textContent)")
+    assert float(re.search(r"([\d.]+) %", said(opened))[1]) > least
+
+
+@pytest.mark.parametrize("opened", [{"name": name} for name in BUILDERS], indirect=True)
+def test_every_choice_can_be_made(opened: Page) -> None:
+    """Each choice is drawn, alone and on the way back; an exception would fail the page."""
+    choices = """() => [...document.querySelectorAll('select')]
+        .map(one => [one.name, [...one.options].map(option => option.value)])"""
+    for name, values in opened.evaluate(choices):
+        for value in [*values, values[0]]:
+            opened.select_option(f"[name={name}]", value)
+            said(opened)
+    for box in ("arrows", "grid", "density"):
+        if opened.is_enabled(f"[name={box}]"):
+            opened.check(f"[name={box}]")
+    for way in ("backward", "forward"):
+        opened.select_option("[name=way]", way)
+        at_rest(opened)
+    assert opened.evaluate("() => document.querySelector('#live').explorer.picture !== null")
+
+
+@pytest.mark.parametrize("opened", [{"name": "matching"}], indirect=True)
+def test_the_density_is_that_of_the_time(opened: Page) -> None:
+    """Also where the time has changed while it was being drawn."""
+    opened.check("[name=density]")
+    at_rest(opened)
+    for progress in (0.2, 0.9):
+        opened.evaluate("to => document.querySelector('#live').explorer.seek(to)", progress)
+        opened.evaluate("() => new Promise(requestAnimationFrame)")
+    at_rest(opened)
+    key, due = opened.evaluate(
+        "() => (e => [e.picture.key, e.dueDensity])(document.querySelector('#live').explorer)"
+    )
+    assert key == due == pytest.approx(1 - 0.1**2, abs=0.006)
+
+
+@pytest.mark.parametrize(("name", "way"), [("matching_by_class", "return"), ("matching_by_class", "forward")])
+def test_the_worst_of_five_labels(chromium: Browser, name: str, way: str) -> None:
+    tab = chromium.new_page()
+    tab.set_content(html(name, way=way, method="euler", late=1, steps=8))
+    field, ring = committed(name).double(), torch.arange(5)
+    z = torch.tensor([start_of(tab)], dtype=torch.float64).expand(5, 2)
+    x = ode.integrate(field, z, 8, "euler", ring=ring)
+    back = ode.integrate(field, x, 8, "euler", 1.0, 0.0, ring) - z
+    missed = back if way == "return" else x - ode.integrate(field, z, 400, ring=ring)
+    shown = float(re.search(r"worst .*? ([\d.]+) from", said(tab))[1])
+    assert shown == pytest.approx(float(missed.norm(dim=1).max()), rel=0.06)
+    assert tab.is_disabled("[name=arrows]")
+    tab.select_option("[name=ring]", "2")
+    assert tab.is_enabled("[name=arrows]")
+    tab.close()
+
+
+@pytest.mark.parametrize("opened", [{"name": "spline", "start": {"x": 3.3, "y": 1.0}}], indirect=True)
+def test_a_start_is_in_the_box_of_the_noise(opened: Page) -> None:
+    opened.focus("canvas")
+    opened.keyboard.press("ArrowRight")
+    assert start_of(opened) == (2.5, 1.0)
+    assert "Infinity" not in said(opened)
+
+
+def test_the_exact_field_is_not_judged_by_a_doubtful_solution(chromium: Browser) -> None:
+    """Back from off the rings the exact field is too steep for the fine solution as well."""
+    tab = chromium.new_page()
+    tab.set_content(html("matching", field="exact", way="backward"))
+    assert "fine solution" not in said(tab)
+    tab.select_option("[name=way]", "forward")
+    assert "fine solution" in said(tab)
+    tab.close()
+
+
+def test_going_back_starts_where_the_point_has_arrived(opened: Page) -> None:
+    before = re.findall(r"\(.*?\)", said(opened))
+    opened.select_option("[name=way]", "backward")
+    after = re.findall(r"\(.*?\)", said(opened))
+    assert after == before[::-1]
+
+
+def test_without_scripts_there_is_a_picture(chromium: Browser) -> None:
+    context = chromium.new_context(java_script_enabled=False)
+    tab = context.new_page()
+    tab.set_content(html("matching"))
+    picture = tab.get_by_role("img", name="Points on their way")
+    assert picture.bounding_box()["width"] > 300
+    assert picture.locator("path").count() == 40
+    context.close()
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_what_a_page_weighs(name: str) -> None:
+    assert len(html(name).encode()) - SCRIPT.stat().st_size <= WHAT_A_PAGE_MAY_WEIGH
+
+
+def test_the_same_page_every_time() -> None:
+    assert html("spline") == html("spline")
+
+
+def test_text_in_a_label_stays_text() -> None:
+    text = explorer_html(affine_flow(couplings=2), "live", "</script><b>&", ["grid"])
+    assert text.count("</script>") == 2  # its own two
+    data = re.search(r'json" id="live-data">(.*?)</script>', text)[1]
+    assert json.loads(data)["label"] == "</script><b>&"
+
+
+def test_what_it_cannot_show() -> None:
+    flow = affine_flow(couplings=2)
+    with pytest.raises(ValueError, match="controls holds .*'speed'"):
+        explorer_html(flow, "live", "label", ["speed"])
+    with pytest.raises(ValueError, match="controls holds .*'steps'"):
+        explorer_html(flow, "live", "label", ["steps"])
+    for wrong in ({"way": "sideways"}, {"point": "cloud"}, {"steps": "many"}):
+        with pytest.raises(ValueError, match="no such setting"):
+            explorer_html(flow, "live", "label", ["grid"], **wrong)
+    with pytest.raises(ValueError, match="dim 3"):
+        describe(affine_flow(dim=3, couplings=2))
+    with pytest.raises(TypeError, match="Linear"):
+        describe(nn.Linear(2, 2))
+    layer = Coupling(2, hidden=4, depth=1, classes=0, frequencies=0, reach=3.0, numbers=2)
+    with pytest.raises(TypeError, match="holds a Coupling"):
+        describe(NormalizingFlow([layer]))
