@@ -53,7 +53,7 @@ bench: $(DEVELOPER)  ## measure the flows side by side (minutes); the results fe
 screenshots: $(DEVELOPER) html  ## every page at 1280 and 390 px, light and dark: _build/screenshots
 	@$(PY) tools/screenshots.py
 
-hero: $(READER)  ## draw the introduction's picture anew from the committed affine flow
+hero: $(READER)  ## draw the README's picture anew from the committed affine flow
 	@$(PY) tools/hero.py
 
 format: $(DEVELOPER)  ## put code in order with ruff (a chapter whose code changes is stale)
@@ -81,6 +81,7 @@ clean-all: clean  ## remove the installed packages as well
 # Built from nothing each time: a page that is not read again would keep its warnings to itself.
 html: $(READER)  ## build the pages from the chapters as they are, without executing any
 	@rm -rf _build/html _build/.doctrees && mkdir -p _build
+	@$(PY) tools/hero.py live
 	$(call timed,html,.venv/bin/jupyter-book build . -W -n --keep-going -q > _build/book.log 2>&1 \
 		|| { cat _build/book.log; rm -rf _build/html; false; },The book has to build without warnings)
 	@for page in $$(sed -nE 's/.*(root|file): *([^ ]+).*/\2/p' _toc.yml) index; do \

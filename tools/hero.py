@@ -1,6 +1,11 @@
-"""Draw the picture of the introduction: noise on its way through the committed affine flow."""
+"""The pictures of the front page: one for the README, and a live one for the introduction.
+
+python tools/hero.py         draw the README's picture: noise on its way through the committed affine flow
+python tools/hero.py live    write the live figure, a part of the introduction's page: _build/hero.html
+"""
 
 import hashlib
+import sys
 from pathlib import Path
 
 import matplotlib
@@ -11,10 +16,14 @@ import torch
 
 from helpers import plots, training
 from helpers.environment import models_folder
+from helpers.explorer import explorer_html
 from helpers.flows import affine_flow
+from helpers.matching import VelocityField
 from helpers.rings import OlympicRings
 
-PICTURE = Path(__file__).resolve().parent.parent / "book" / "_static" / "hero.png"
+ROOT = Path(__file__).resolve().parent.parent
+PICTURE = ROOT / "book" / "_static" / "hero.png"
+LIVE = ROOT / "_build" / "hero.html"
 
 
 def model_digest() -> str:
@@ -39,5 +48,15 @@ def draw(path: Path = PICTURE) -> None:
     figure.savefig(path, dpi=160, transparent=True, metadata={"Model": model_digest()})
 
 
+def write_live(path: Path = LIVE) -> None:
+    """Write the explorer that plays once when the reader sees it."""
+    field = VelocityField()
+    training.load(field, "matching")
+    label = "Two thousand points of noise, carried by a learned velocity field to the five Olympic rings"
+    path.parent.mkdir(exist_ok=True)
+    html = explorer_html(field, "explorer-hero", label, ["points", "way"], points="cloud", autoplay=True)
+    path.write_text(html, encoding="utf-8")
+
+
 if __name__ == "__main__":
-    draw()
+    write_live() if sys.argv[1:] == ["live"] else draw()
