@@ -1,0 +1,83 @@
+"""The last step of a build, as an extension of Sphinx: lighter pages, and markup mended.
+
+The theme carries two thousand icons and the book shows twenty, so the others are left out. Figures
+become lossless WebP, which takes 60 % of a PNG's bytes. Both together are up to 3 MB a page.
+"""
+
+import hashlib
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from PIL import Image
+from sphinx.application import Sphinx
+
+FIGURE = re.compile(r"(_images/[\w-]+)\.png")
+ICON = re.compile(r'"?([\w-]+)"?:\[\d+,\d+,\[([^\]]*)\],"[0-9a-f]+",(?:"[^"]*"|\[[^\]]*\])\],?')
+GLYPH = re.compile(r'((?:\.fa-[\w-]+:before,?)+)\{content:"[^"]*"\}')
+
+# What the theme, Sphinx or MyST-NB writes, and what a reader who listens to the page needs.
+REPAIRS = (
+    # A name that does not say what is written on the button cannot be spoken to press it.
+    (r'(<button class="btn search-button-field[^>]*) aria-label="Search"', r"\1"),
+    (r'(<i class="theme-switch [^>]*) title="[^"]*"', r"\1"),
+    (r'<summary aria-label="Toggle hidden content">', r"<summary>"),
+    # A paragraph has no place in a summary.
+    (r'<p( class="(?:collapsed|expanded) admonition-title")>(.*?)</p>', r"<span\1>\2</span>"),
+    # A list whose children are no list items, and a role that has been withdrawn.
+    (r' role="list" class="citation-list"', ' class="citation-list"'),
+    (r' role="doc-biblioentry"', ""),
+    # The sidebar lies outside of every landmark.
+    (r'(<div id="pst-primary-sidebar") ', r'\1 role="region" aria-label="Contents" '),
+    # A notebook opened in a tab is a page of JSON.
+    (r' target="_blank"(\s+class="btn btn-sm btn-download-source-button)', r" download\1"),
+)
+
+
+def mend(page: str) -> str:
+    """A page with its repairs, showing the lighter figures."""
+    for wrong, right in REPAIRS:
+        page = re.sub(wrong, right, page)
+    return FIGURE.sub(r"\1.webp", page)
+
+
+def lighten(figure: Path, kept: Path) -> None:
+    """Replace a PNG by a WebP with the same pixels; `kept` holds those of earlier builds."""
+    copy = kept / f"{hashlib.sha256(figure.read_bytes()).hexdigest()}.webp"
+    if not copy.exists():
+        part = copy.with_suffix(".part")
+        Image.open(figure).save(part, "WEBP", lossless=True)
+        part.replace(copy)
+    figure.with_suffix(".webp").write_bytes(copy.read_bytes())
+    figure.unlink()
+
+
+def without_icons(text: str, used: set[str]) -> str:
+    """The theme's script or style sheet, with only those icons that are used."""
+    text = ICON.sub(lambda one: one[0] if used & {one[1], *re.findall(r"[a-z-]+", one[2])} else "", text)
+    return GLYPH.sub(lambda one: one[0] if used & set(re.findall(r"fa-([\w-]+)", one[1])) else "", text)
+
+
+def finish(app: Sphinx, error: Exception | None) -> None:
+    """Go over what was built."""
+    if error or app.builder.format != "html":
+        return
+    html, kept = Path(app.outdir), Path(app.outdir).parent / "figures"
+    kept.mkdir(exist_ok=True)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda figure: lighten(figure, kept), html.glob("_images/*.png")))
+    pages = {path: path.read_text(encoding="utf-8") for path in html.rglob("*.html")}
+    scripts = [path.read_text(encoding="utf-8") for path in html.glob("_static/scripts/*-theme.js")]
+    used = set(re.findall(r"\bfa-([a-z-]+)", "\n".join([*pages.values(), *scripts])))
+    for name in ("scripts/fontawesome.js", "styles/pydata-sphinx-theme.css"):
+        path = html / "_static" / name
+        text = without_icons(path.read_text(encoding="utf-8"), used)
+        path.write_text(text, encoding="utf-8", newline="\n")
+    for path, page in pages.items():
+        path.write_text(mend(page), encoding="utf-8", newline="\n")
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Called by Sphinx."""
+    app.connect("build-finished", finish)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
