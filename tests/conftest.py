@@ -1,7 +1,9 @@
 """What all tests share: shapes checked at run time, one thread, one seed, and autograd as the judge."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import jaxtyping
 import pytest
@@ -12,6 +14,11 @@ os.environ["FIVE_RINGS_PROGRESS"] = "0"
 torch.set_num_threads(1)
 # From here on, importing helpers wraps every function of theirs in a check of its annotations.
 jaxtyping.install_import_hook("helpers", "beartype.beartype")
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "tools"))
+
+from browser import HTML, browser, program  # noqa: E402
+from playwright.sync_api import Browser  # noqa: E402
 
 from helpers.rings import OlympicRings  # noqa: E402
 
@@ -83,3 +90,26 @@ def jacobian() -> Callable[..., Tensor]:
         return torch.func.jacrev(lambda points: map_(points)[0].sum(0))(z).movedim(1, 0).detach()
 
     return of
+
+
+def need(found: object, message: str) -> None:
+    """Skip a test without what it needs; with REQUIRE_BROWSER=1, fail it."""
+    if not found and os.environ.get("REQUIRE_BROWSER") == "1":
+        pytest.fail(message)
+    if not found:
+        pytest.skip(message)
+
+
+@pytest.fixture(scope="module")
+def built() -> Path:
+    """The folder of the built book."""
+    need((HTML / "index.html").exists(), "the book is not built: run `make html`")
+    return HTML
+
+
+# Not for the whole session: a browser that is open has an event loop running, which nbval's kernels share.
+@pytest.fixture(scope="module")
+def chromium(built: Path) -> Iterator[Browser]:
+    need(program(), "no Chromium or Chrome on this machine")
+    with browser() as chromium:
+        yield chromium

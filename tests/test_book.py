@@ -3,69 +3,26 @@
 Needs `make html` and Chromium or Chrome, and is skipped without them; REQUIRE_BROWSER=1 forbids that.
 """
 
-import os
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import hero
 import pytest
+from browser import Opened, pages
+from conftest import need
 from PIL import Image
-
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.append(str(ROOT / "tools"))
-
-import hero  # noqa: E402
-from browser import HTML, browser, pages, program  # noqa: E402
-from playwright.sync_api import Browser, Page  # noqa: E402
+from playwright.sync_api import Browser
 
 WIDTHS = (1280, 390)
-STOCK = ("THEBE_JS_URL", "invalid theme mode")  # the theme's own two messages, harmless; no other may appear
-
-
-def need(found: object, message: str) -> None:
-    if not found and os.environ.get("REQUIRE_BROWSER") == "1":
-        pytest.fail(message)
-    if not found:
-        pytest.skip(message)
-
-
-@dataclass
-class Opened:
-    """A page, and what it did while it was loading."""
-
-    tab: Page
-    requests: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-
-
-@pytest.fixture(scope="module")
-def built() -> Path:
-    need((HTML / "index.html").exists(), "the book is not built: run `make html`")
-    return HTML
-
-
-# Not for the whole session: a browser that is open has an event loop running, which nbval's kernels share.
-@pytest.fixture(scope="module")
-def chromium(built: Path) -> Iterator[Browser]:
-    need(program(), "no Chromium or Chrome on this machine")
-    with browser() as chromium:
-        yield chromium
 
 
 @pytest.fixture(scope="module", params=pages())
 def opened(request: pytest.FixtureRequest, chromium: Browser, built: Path) -> Iterator[Opened]:
     context = chromium.new_context(color_scheme="light", viewport={"width": WIDTHS[0], "height": 900})
     opened = Opened(context.new_page())
-    opened.tab.on("request", lambda asked: opened.requests.append(asked.url))
-    opened.tab.on("pageerror", lambda error: opened.errors.append(str(error)))
-    opened.tab.on("console", lambda said: opened.errors.append(said.text) if said.type == "error" else None)
-    opened.tab.goto((built / f"{request.param}.html").as_uri())
-    opened.tab.evaluate("() => window.MathJax?.startup?.promise")
-    # What is hidden has to be right as well.
-    opened.tab.evaluate("() => document.querySelectorAll('details').forEach(part => part.open = true)")
+    opened.go((built / f"{request.param}.html").as_uri())
     yield opened
     context.close()
 
@@ -75,7 +32,7 @@ def test_asks_no_one(opened: Opened) -> None:
 
 
 def test_console_is_quiet(opened: Opened) -> None:
-    assert [text for text in opened.errors if not any(stock in text for stock in STOCK)] == []
+    assert opened.complaints() == []
 
 
 def test_formulas_are_set(opened: Opened) -> None:
@@ -124,12 +81,11 @@ def test_equations_are_whole(opened: Opened, width: int) -> None:
 
 
 def test_figures_stay_as_they_are_in_the_dark(opened: Opened) -> None:
-    opened.tab.emulate_media(color_scheme="dark")
-    opened.tab.wait_for_function("() => document.documentElement.dataset.theme === 'dark'")
+    opened.wear("dark")
     looks = """all => all.map(one => getComputedStyle(one))
         .map(look => `${look.filter} ${look.backgroundColor} ${look.padding}`)"""
     found = opened.tab.eval_on_selector_all(".bd-content img", looks)
-    opened.tab.emulate_media(color_scheme="light")
+    opened.wear("light")
     assert set(found) <= {"none rgba(0, 0, 0, 0) 0px"}
 
 
