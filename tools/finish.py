@@ -22,13 +22,16 @@ REPAIRS = (
     (r'(<button class="btn search-button-field[^>]*) aria-label="Search"', r"\1"),
     (r'(<i class="theme-switch [^>]*) title="[^"]*"', r"\1"),
     (r'<summary aria-label="Toggle hidden content">', r"<summary>"),
-    # A paragraph has no place in a summary.
-    (r'<p( class="(?:collapsed|expanded) admonition-title")>(.*?)</p>', r"<span\1>\2</span>"),
     # A list whose children are no list items, and a role that has been withdrawn.
     (r' role="list" class="citation-list"', ' class="citation-list"'),
     (r' role="doc-biblioentry"', ""),
     # The sidebar lies outside of every landmark.
     (r'(<div id="pst-primary-sidebar") ', r'\1 role="region" aria-label="Contents" '),
+    # A stop or a comma stays on the line of its formula.
+    (
+        r'(\(?<span class="math notranslate nohighlight">[^<]*</span>[.,;:?!)’”]*)',
+        r'<span class="whole">\1</span>',
+    ),
     # A notebook opened in a tab is a page of JSON.
     (r' target="_blank"(\s+class="btn btn-sm btn-download-source-button)', r" download\1"),
 )
