@@ -19,7 +19,7 @@ define timed
 	echo "== $(1): $$(( $$(date +%s) - start )) s"
 endef
 
-.PHONY: help book test notebooks lab bench screenshots hero format lock clean clean-all html
+.PHONY: help book test notebooks lab bench screenshots dist hero format lock clean clean-all html
 .DEFAULT_GOAL := help
 
 help:  ## list these commands
@@ -52,6 +52,9 @@ bench: $(DEVELOPER)  ## measure the flows side by side (minutes); the results fe
 
 screenshots: $(DEVELOPER) html  ## every page at 1280 and 390 px, light and dark: _build/screenshots
 	@$(PY) tools/screenshots.py
+
+dist: html  ## pack the book: dist/five-rings-VERSION.zip, and its checksum
+	@$(PY) tools/dist.py
 
 hero: $(READER)  ## draw the README's picture anew from the committed affine flow
 	@$(PY) tools/hero.py
