@@ -84,6 +84,12 @@ def small_controls(tab: Page, within: str) -> list[str]:
     )
 
 
+def test_a_hidden_solution_has_one_label(opened: Opened) -> None:
+    # All are open, so each one that is code offers to hide it, and no more.
+    labels = opened.tab.eval_on_selector_all("summary", "all => all.map(one => one.innerText.trim())")
+    assert [label for label in labels if not label or "Solution in code" in label] == []
+
+
 @pytest.mark.parametrize("scheme", RULES)
 def test_accessible(opened: Opened, scheme: str, request: pytest.FixtureRequest) -> None:
     page = request.node.callspec.params["opened"]
@@ -113,6 +119,29 @@ def test_sidebars_open_on_a_telephone(chromium: Browser, site: str, side: str) -
     assert links.count() > 5
     assert small_controls(tab, f"#pst-{side}-sidebar-modal") == []
     tab.context.close()
+
+
+def test_prints_black_on_white_without_what_is_for_screens(chromium: Browser, site: str) -> None:
+    opened = Opened(chromium.new_page(color_scheme="dark"))
+    opened.go(f"{site}/{pages()[5]}.html")
+    opened.wear("dark")
+    opened.tab.emulate_media(media="print")
+    state = opened.tab.evaluate("""() => ({
+        ground: getComputedStyle(document.body).backgroundColor,
+        inks: [...new Set([...document.querySelectorAll('article :is(p, h1, h2, pre, pre span, td, th)')]
+            .filter(part => !part.closest('.cell_output, summary'))
+            .map(part => getComputedStyle(part).color))],
+        shades: [...new Set([...document.querySelectorAll('article .cell_input, article pre')]
+            .map(part => getComputedStyle(part).backgroundColor))].sort(),
+        screen: [...document.querySelectorAll(`.bd-sidebar-primary, .bd-sidebar-secondary, .bd-header-article,
+            .headerlink, .prev-next-area, button`)]
+            .filter(part => part.checkVisibility()).map(part => part.outerHTML.slice(0, 100)),
+        untitled: !document.querySelector('article h1').checkVisibility(),
+    })""")
+    opened.tab.context.close()
+    assert state.pop("ground") in ("rgb(255, 255, 255)", "rgba(0, 0, 0, 0)")
+    assert set(state.pop("shades")) <= {"rgb(245, 245, 245)", "rgba(0, 0, 0, 0)"}
+    assert state == {"inks": ["rgb(0, 0, 0)"], "screen": [], "untitled": False}
 
 
 @pytest.fixture(scope="module")
