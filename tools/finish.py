@@ -1,20 +1,31 @@
-"""The last step of a build, as an extension of Sphinx: lighter pages, and markup mended.
+"""An extension of Sphinx: what the settings cannot say. Lighter pages, markup mended, hosts for chapters.
 
 The theme carries two thousand icons and the book shows twenty, so the others are left out. Figures
 become lossless WebP, which takes 60 % of a PNG's bytes. Both together are up to 3 MB a page.
+
+Where FIVE_RINGS_REPOSITORY holds the repository's public address, https://github.com/OWNER/NAME, each
+chapter gets buttons that open it on Binder or Colab.
 """
 
 import hashlib
+import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from PIL import Image
 from sphinx.application import Sphinx
+from sphinx.config import Config
 
 FIGURE = re.compile(r"(_images/[\w-]+)\.png")
 ICON = re.compile(r'"?([\w-]+)"?:\[\d+,\d+,\[([^\]]*)\],"[0-9a-f]+",(?:"[^"]*"|\[[^\]]*\])\],?')
 GLYPH = re.compile(r'((?:\.fa-[\w-]+:before,?)+)\{content:"[^"]*"\}')
+
+HOSTS = {
+    "notebook_interface": "jupyterlab",
+    "binderhub_url": "https://mybinder.org",
+    "colab_url": "https://colab.research.google.com",
+}
 
 # What the theme, Sphinx or MyST-NB writes, and what a reader who listens to the page needs.
 REPAIRS = (
@@ -35,6 +46,13 @@ REPAIRS = (
     # A notebook opened in a tab is a page of JSON.
     (r' target="_blank"(\s+class="btn btn-sm btn-download-source-button)', r" download\1"),
 )
+
+
+def offer_hosts(app: Sphinx, config: Config) -> None:
+    """Switch the buttons on where there is an address."""
+    if address := os.environ.get("FIVE_RINGS_REPOSITORY"):
+        where = {"repository_url": address, "repository_branch": "main", "path_to_docs": ""}
+        config.html_theme_options |= where | {"launch_buttons": HOSTS}
 
 
 def mend(page: str) -> str:
@@ -82,5 +100,6 @@ def finish(app: Sphinx, error: Exception | None) -> None:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
+    app.connect("config-inited", offer_hosts)
     app.connect("build-finished", finish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
