@@ -1,7 +1,7 @@
 """An extension of Sphinx: what the settings cannot say. Lighter pages, markup mended, hosts for chapters.
 
-The theme carries two thousand icons and the book shows twenty, so the others are left out. Figures
-become lossless WebP, which takes 60 % of a PNG's bytes. Both together are up to 3 MB a page.
+The theme carries two thousand icons and the book shows some twenty, so the others are left out. Figures
+become lossless WebP, which takes 60 % of a PNG's bytes. Both together take up to 2.7 MB off a page.
 
 Where FIVE_RINGS_REPOSITORY holds the repository's public address, https://github.com/OWNER/NAME, each
 chapter gets buttons that open it on Binder or Colab.
