@@ -54,7 +54,7 @@ screenshots: $(DEVELOPER) html  ## every page at 1280 and 390 px, light and dark
 	@$(PY) tools/screenshots.py
 
 dist: html  ## pack the book: dist/five-rings-VERSION.zip, and its checksum
-	@$(PY) tools/dist.py
+	@$(PY) tools/archive.py
 
 hero: $(READER)  ## draw the README's picture anew from the committed affine flow
 	@$(PY) tools/hero.py
@@ -84,7 +84,6 @@ clean-all: clean  ## remove the installed packages as well
 # Built from nothing each time: a page that is not read again would keep its warnings to itself.
 html: $(READER)  ## build the pages from the chapters as they are, without executing any
 	@rm -rf _build/html _build/.doctrees && mkdir -p _build
-	@$(PY) tools/hero.py live
 	$(call timed,html,.venv/bin/jupyter-book build . -W -n --keep-going -q > _build/book.log 2>&1 \
 		|| { cat _build/book.log; rm -rf _build/html; false; },The book has to build without warnings)
 	@for page in $$(sed -nE 's/.*(root|file): *([^ ]+).*/\2/p' _toc.yml) index; do \

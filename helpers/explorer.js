@@ -611,7 +611,7 @@ window.FiveRings ??= (() => {
       font-variant-numeric: tabular-nums; }
     .fr-hint { margin: 0.25rem 0 0; font-size: 0.85rem; color: var(--pst-color-text-muted, inherit); }
     .fr-hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
-    @media (max-width: 30rem) { .fr-said { min-height: 7em; } }
+    @media (max-width: 30rem) { .fr-said { min-height: 5.8em; } }
     @media (pointer: coarse) { .fr-bar button, .fr-bar select, .fr-bar label { min-height: 2.75rem; } }
     @media print { .fr-bar, .fr-hint { display: none; } }`;
 

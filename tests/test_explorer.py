@@ -1,15 +1,14 @@
 """The explorer: its arithmetic beside scipy's and PyTorch's, and the figure as a reader uses it."""
 
 import json
-import os
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from browser import ROOT, pages
 from playwright.sync_api import Browser, Page
 from scipy import special, stats
 from test_models import BUILDERS
@@ -23,23 +22,10 @@ from helpers.path import RingsPath
 from helpers.rings import OlympicRings
 from helpers.training import load
 
-sys.path.append(str(Path(__file__).resolve().parent.parent / "tools"))
-
-from browser import browser, program  # noqa: E402
-
 FLOWS = [name for name in BUILDERS if "spline" in name or "affine" in name]
 FIELDS = [name for name in BUILDERS if "matching" in name]
 STEPS = 8
 WHAT_A_PAGE_MAY_WEIGH = 150_000  # bytes, beyond the script that all pages share
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    if not program():
-        required = os.environ.get("REQUIRE_BROWSER") == "1"
-        (pytest.fail if required else pytest.skip)("no Chromium or Chrome on this machine")
-    with browser() as chromium:
-        yield chromium
 
 
 @pytest.fixture(scope="module")
@@ -620,3 +606,73 @@ def test_what_it_cannot_show() -> None:
     layer = Coupling(2, hidden=4, depth=1, classes=0, frequencies=0, reach=3.0, numbers=2)
     with pytest.raises(TypeError, match="holds a Coupling"):
         describe(NormalizingFlow([layer]))
+
+
+# In the book.
+
+
+def shows_it(page: str) -> bool:
+    notebook = ROOT / f"{page}.ipynb"
+    return page == "book/intro" or notebook.exists() and "explore(" in notebook.read_text(encoding="utf-8")
+
+
+IN_THE_BOOK = [page for page in pages() if shows_it(page)]
+CONTRAST = """() => {
+    const numbers = colour => colour.match(/[\\d.]+/g).map(Number);
+    const weights = [0.2126, 0.7152, 0.0722];
+    const light = parts => weights.reduce((sum, weight, i) => sum + weight * (parts[i] / 255) ** 2.2, 0);
+    const ground = part => {
+        const [r, g, b, opacity = 1] = numbers(getComputedStyle(part).backgroundColor);
+        return opacity > 0.5 || !part.parentElement ? [r, g, b] : ground(part.parentElement);
+    };
+    return [...document.querySelectorAll('.fr-explorer :is(label, button, select, p, canvas)')].map(part => {
+        const pair = [light(numbers(getComputedStyle(part).color)), light(ground(part))];
+        return [part.className || part.tagName, (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05)];
+    });
+}"""
+
+
+def test_it_stands_where_it_teaches() -> None:
+    found = [re.search(r"\d+|intro", page)[0] for page in IN_THE_BOOK]
+    assert found == ["intro", "03", "05", "08", "09", "11", "12"]
+
+
+@pytest.fixture(params=IN_THE_BOOK)
+def in_the_book(request: pytest.FixtureRequest, built: Path) -> str:
+    return (built / f"{request.param}.html").as_uri()
+
+
+def test_it_is_ready_when_the_page_is(chromium: Browser, in_the_book: str) -> None:
+    tab = chromium.new_page()
+    tab.add_init_script("""addEventListener('load', () => {
+        window.readyAtLoad = document.querySelector('.fr-explorer').dataset.ready;
+    })""")
+    tab.goto(in_the_book)
+    assert tab.evaluate("() => window.readyAtLoad") == "true"
+    tab.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_can_be_read(chromium: Browser, in_the_book: str, scheme: str) -> None:
+    tab = chromium.new_page(color_scheme=scheme)
+    tab.goto(in_the_book)
+    tab.wait_for_function("scheme => document.documentElement.dataset.theme === scheme", arg=scheme)
+    found = tab.evaluate(CONTRAST)
+    assert len(found) > 4
+    assert [pair for pair in found if pair[1] < 4.5] == []
+    tab.close()
+
+
+def test_it_is_used_in_the_book(chromium: Browser, in_the_book: str) -> None:
+    """By mouse and keyboard on a wide page, by touch on a narrow one."""
+    for options in ({}, {"has_touch": True, "viewport": {"width": 390, "height": 800}}):
+        context = chromium.new_context(**options)
+        tab = context.new_page()
+        tab.goto(in_the_book)
+        tab.locator(".fr-explorer canvas").scroll_into_view_if_needed()
+        (tab.touchscreen.tap if options else tab.mouse.click)(*pixel(tab, 1.0, -0.5))
+        assert start_of(tab) == pytest.approx((1.0, -0.5), abs=0.03)
+        tab.focus(".fr-explorer canvas")
+        tab.keyboard.press("ArrowUp")
+        assert start_of(tab) == pytest.approx((1.0, -0.4), abs=0.03)
+        context.close()

@@ -1,11 +1,10 @@
 """The pictures of the front page: one for the README, and a live one for the introduction.
 
-python tools/hero.py         draw the README's picture: noise on its way through the committed affine flow
-python tools/hero.py live    write the live figure, a part of the introduction's page: _build/hero.html
+`python tools/hero.py` draws the README's: noise on its way through the committed affine flow. The live one is
+written at every build, to _build/hero.html.
 """
 
 import hashlib
-import sys
 from pathlib import Path
 
 import matplotlib
@@ -59,4 +58,4 @@ def write_live(path: Path = LIVE) -> None:
 
 
 if __name__ == "__main__":
-    write_live() if sys.argv[1:] == ["live"] else draw()
+    draw()

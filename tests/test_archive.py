@@ -7,11 +7,10 @@ import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
+import archive
 import finish
 import pytest
 from browser import ROOT, pages
-
-import dist
 
 CHAPTERS = [page for page in pages() if page.startswith("notebooks/")]
 
@@ -20,28 +19,31 @@ def test_archive_is_the_same_each_time(tmp_path: Path) -> None:
     (tmp_path / "book" / "deep").mkdir(parents=True)
     (tmp_path / "book" / "index.html").write_text("a page")
     (tmp_path / "book" / "deep" / "ä.txt").write_text("a text")
-    first = dist.pack(tmp_path / "book", tmp_path / "one.zip")
+    first = archive.pack(tmp_path / "book", tmp_path / "one.zip")
     # Another folder, with other times and permissions, made in another order.
     (tmp_path / "copy" / "deep").mkdir(parents=True)
     for name in ("deep/ä.txt", "index.html"):
         shutil.copyfile(tmp_path / "book" / name, tmp_path / "copy" / name)
         (tmp_path / "copy" / name).chmod(0o600)
     (tmp_path / "later").mkdir()
-    assert dist.pack(tmp_path / "copy", tmp_path / "later" / "one.zip") == first
+    assert archive.pack(tmp_path / "copy", tmp_path / "later" / "one.zip") == first
 
 
 def test_archive_opens_and_its_checksum_holds(built: Path, tmp_path: Path) -> None:
-    archive = tmp_path / f"{dist.name()}.zip"
-    dist.pack(built, archive)
-    checksum, named = archive.with_name(f"{archive.name}.sha256").read_text().split("  ")
-    assert (checksum, named) == (hashlib.sha256(archive.read_bytes()).hexdigest(), f"{archive.name}\n")
-    with zipfile.ZipFile(archive) as packed:
+    packed_book = tmp_path / f"{archive.name()}.zip"
+    archive.pack(built, packed_book)
+    checksum, named = packed_book.with_name(f"{packed_book.name}.sha256").read_text().split("  ")
+    assert (checksum, named) == (
+        hashlib.sha256(packed_book.read_bytes()).hexdigest(),
+        f"{packed_book.name}\n",
+    )
+    with zipfile.ZipFile(packed_book) as packed:
         assert packed.testzip() is None
         names = packed.namelist()
-        assert f"{dist.name()}/index.html" in names
+        assert f"{archive.name()}/index.html" in names
         assert names == sorted(names)
         # One folder, and nothing that lands outside of it.
-        assert {name.split("/")[0] for name in names} == {dist.name()}
+        assert {name.split("/")[0] for name in names} == {archive.name()}
         assert not [name for name in names if ".." in name.split("/") or "\\" in name]
         texts = (packed.read(name) for name in names if name.endswith((".html", ".js", ".css")))
         assert not any(str(ROOT).encode() in text for text in texts)
