@@ -600,7 +600,7 @@ window.FiveRings ??= (() => {
       font-size: 0.9rem; line-height: 1.4; }
     .fr-bar label, .fr-time { display: inline-flex; gap: 0.4rem; align-items: center; min-height: 2rem; margin: 0; }
     .fr-time { flex: 1 1 12rem; font-variant-numeric: tabular-nums; }
-    .fr-clock { min-width: 8.2em; }
+    .fr-clock { min-width: 9.6em; }
     .fr-bar button, .fr-bar select { font: inherit; color: inherit; min-height: 2rem; min-width: 2.2rem;
       padding: 0.1rem 0.6rem; background: transparent; border: 1px solid currentColor; border-radius: 4px; }
     .fr-bar [aria-disabled="true"], .fr-bar label:has(:disabled) { opacity: 0.45; }
@@ -1104,11 +1104,11 @@ window.FiveRings ??= (() => {
 
     updateControls() {
       const layers = this.learned.isFlow;
-      const clock = layers ? `layer ${Math.round(this.layer * 10) / 10} of ${this.steps}` : `t = ${signed(this.time)}`;
+      const clock = layers ? `coupling ${Math.round(this.layer * 10) / 10} of ${this.steps}` : `t = ${signed(this.time)}`;
       this.clock.textContent = clock;
       this.slider.step = layers ? 0.1 / this.steps : 0.01;
       this.slider.value = this.progress;
-      this.slider.setAttribute("aria-label", layers ? "Layer" : "Time");
+      this.slider.setAttribute("aria-label", layers ? "Coupling" : "Time");
       this.slider.setAttribute("aria-valuetext", clock);
       this.playButton.textContent = this.playing ? "Pause" : "Play";
       this.playButton.hidden = this.stillness.matches; // who wants no motion has the steps

@@ -353,27 +353,27 @@ def test_its_end_is_where_the_model_carries_it(opened: Page) -> None:
 @pytest.mark.parametrize("opened", [{"start": {"at": 0}}], indirect=True)
 def test_it_steps_and_plays_and_pauses(opened: Page) -> None:
     clock = opened.locator(".fr-clock")
-    assert (said(opened), clock.inner_text())[1] == "layer 0 of 12"
+    assert (said(opened), clock.inner_text())[1] == "coupling 0 of 12"
     opened.click("[aria-label='One step on']")
     opened.click("[aria-label='One step on']")
     opened.click("[aria-label='One step back']")
     said(opened)
-    assert clock.inner_text() == "layer 1 of 12"
+    assert clock.inner_text() == "coupling 1 of 12"
     opened.click("text=Play")
     opened.wait_for_function(
-        "() => parseFloat(document.querySelector('.fr-clock').textContent.slice(6)) > 1.5"
+        "() => parseFloat(document.querySelector('.fr-clock').textContent.slice(9)) > 1.5"
     )
     opened.click("text=Pause")
     said(opened)
     stopped = clock.inner_text()
     opened.wait_for_timeout(200)
-    assert clock.inner_text() == stopped != "layer 12 of 12"
+    assert clock.inner_text() == stopped != "coupling 12 of 12"
 
 
 def test_the_slider_scrubs(opened: Page) -> None:
     opened.fill("input[type=range]", "0.5")
     said(opened)
-    assert opened.get_attribute("input[type=range]", "aria-valuetext") == "layer 6 of 12"
+    assert opened.get_attribute("input[type=range]", "aria-valuetext") == "coupling 6 of 12"
 
 
 @pytest.mark.parametrize(
@@ -384,7 +384,7 @@ def test_who_wants_no_motion_has_the_steps(opened: Page) -> None:
     assert opened.locator("text=Play").is_hidden()
     opened.click("[aria-label='One step on']")
     said(opened)
-    assert opened.inner_text(".fr-clock") == "layer 1 of 12"
+    assert opened.inner_text(".fr-clock") == "coupling 1 of 12"
 
 
 @pytest.mark.parametrize("opened", [{"start": {"at": 0, "points": "cloud"}}], indirect=True)
@@ -416,7 +416,7 @@ def test_the_focus_stays_at_the_end_of_the_way(opened: Page) -> None:
     for _ in range(13):
         opened.keyboard.press("Enter")
     said(opened)
-    assert opened.inner_text(".fr-clock") == "layer 0 of 12"
+    assert opened.inner_text(".fr-clock") == "coupling 0 of 12"
     assert opened.evaluate("() => document.activeElement.ariaLabel") == "One step back"
     assert opened.get_attribute("[aria-label='One step back']", "aria-disabled") == "true"
 
@@ -443,7 +443,7 @@ def test_a_screen_reader_is_told_the_last_state(opened: Page) -> None:
     state = flow.trajectory(torch.tensor([start_of(opened)], dtype=torch.float64))[22, 0].tolist()[
         ::-1
     ]  # one swap is left
-    x, y = re.search(r"layer 11 of 12. The point is at \((−?[\d.]+), (−?[\d.]+)\)", announced).groups()
+    x, y = re.search(r"coupling 11 of 12. The point is at \((−?[\d.]+), (−?[\d.]+)\)", announced).groups()
     assert [float(n.replace("−", "-")) for n in (x, y)] == pytest.approx(state, abs=0.006)
 
 
