@@ -3,6 +3,8 @@
 Needs `make html` and Chromium or Chrome, and is skipped without them; REQUIRE_BROWSER=1 forbids that.
 """
 
+import json
+import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 import hero
 import pytest
-from browser import Opened, pages
+from browser import ROOT, Opened, pages
 from conftest import need
 from PIL import Image
 from playwright.sync_api import Browser
@@ -133,3 +135,15 @@ def test_built_without_warnings(built: Path) -> None:
     log = built.parent / "book.log"
     need(log.exists(), "no log of the build: run `make html`")
     assert [line for line in log.read_text(encoding="utf-8").splitlines() if "WARNING" in line] == []
+
+
+def test_the_index_names_sections_as_the_chapters_do() -> None:
+    """Its numbers and titles are written by hand, and a section that is moved would leave them behind."""
+    index = (ROOT / "book" / "subject_index.md").read_text(encoding="utf-8")
+    entries = re.findall(r"\[(\d+)\.(\d+)\]\(\.\./notebooks/(\w+)\.ipynb#[\w-]+ \"(.*?)\"\)", index)
+    assert len(entries) > 200
+    for chapter, section, name, title in entries:
+        cells = json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+        lines = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+        headings = re.findall(r"^## (.*)$", lines, re.MULTILINE)
+        assert (name[:2], headings[int(section) - 1]) == (f"{int(chapter):02}", title)
