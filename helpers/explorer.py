@@ -14,7 +14,8 @@ from IPython.display import HTML, display
 from torch import nn
 
 from helpers import ode
-from helpers.flows import AffineCoupling, NormalizingFlow, Permutation, SplineCoupling, UniformBox
+from helpers.distributions import UniformBox
+from helpers.flows import AffineCoupling, NormalizingFlow, Permutation, SplineCoupling
 from helpers.matching import VelocityField
 from helpers.plots import RING_COLOURS
 from helpers.rings import OlympicRings
@@ -93,7 +94,7 @@ def _picture(model: nn.Module, label: str) -> str:
     ring = torch.arange(40) % 5 if model.classes else None
     learned = isinstance(model, VelocityField)
     with torch.no_grad():
-        ways = ode.trajectory(model, z, 12, ring=ring) if learned else torch.stack([z, model(z, ring)[0]])
+        ways = ode.trajectory(model, z, 12, context=ring) if learned else torch.stack([z, model(z, ring)[0]])
     rings = OlympicRings()
     away = (ways[-1][:, None] - rings.centres).norm(dim=-1) - (rings.inner + rings.outer) / 2
     colours = [RING_COLOURS[c] for c in (away.abs().argmin(1) if ring is None else ring)]
