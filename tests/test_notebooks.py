@@ -193,6 +193,7 @@ def stale(copy: Path) -> bool:
         ("chapter.ipynb", "# A chapter", "# A Chapter"),
         ("chapter.ipynb", '"1\\n"', '"2\\n"'),
         ("helpers/rings.py", "class OlympicRings", "class Rings"),
+        ("helpers/explorer/__init__.py", "def explore", "def show"),
         ("requirements.txt", "torch==", "torch>="),
         ("models/one.safetensors", "weights", "Weights"),
     ],
@@ -215,13 +216,13 @@ def test_digest_notices_a_new_helper_and_a_lost_model(copy: Path) -> None:
 
 
 @pytest.mark.parametrize("shown", [True, False])
-def test_digest_notices_the_explorers_script_where_it_is_shown(copy: Path, shown: bool) -> None:
+def test_digest_notices_the_explorers_scripts_where_it_is_shown(copy: Path, shown: bool) -> None:
     notebook = nbformat.read(copy / "chapter.ipynb", as_version=4)
     notebook.cells[1].source += "\nexplore(flow)" if shown else ""
     notebook.metadata["five_rings"] = {"digest": notebooks.digest(notebook, copy)}
     nbformat.write(notebook, copy / "chapter.ipynb")
     assert not stale(copy)
-    (copy / "helpers" / "explorer.js").write_text("1", encoding="utf-8")
+    (copy / "helpers" / "explorer" / "solvers.js").write_text("1", encoding="utf-8")
     assert stale(copy) == shown
 
 

@@ -50,10 +50,10 @@ def digest(notebook: NotebookNode, root: Path = ROOT) -> str:
     naming = "\n".join(c.source for c in notebook.cells if "load(" in c.source or "save(" in c.source)
     models = [path for path in root.glob("models/*.safetensors") if f'"{path.stem}"' in naming]
     kinds = ("py", "js") if any("explore(" in c.source for c in notebook.cells) else ("py",)
-    texts = [root / "requirements.txt", *(path for kind in kinds for path in root.glob(f"helpers/*.{kind}"))]
+    texts = [path for kind in kinds for path in root.glob(f"helpers/**/*.{kind}")]
     cells = [[c.cell_type, c.source, c.metadata.get("tags"), c.get("outputs")] for c in notebook.cells]
     total = hashlib.sha256(json.dumps(cells, sort_keys=True).encode())
-    for path in sorted(models + texts):
+    for path in sorted([*models, *texts, root / "requirements.txt"]):
         # Line ends are the checkout's affair: texts are read with universal newlines.
         content = path.read_bytes() if path in models else path.read_text(encoding="utf-8").encode()
         total.update(f"{path.relative_to(root).as_posix()} {hashlib.sha256(content).hexdigest()}".encode())
