@@ -14,11 +14,18 @@ import pytest
 import helpers
 
 ROOT = Path(__file__).resolve().parents[1]
-FILES = sorted(path for path in (ROOT / "helpers").glob("*.py") if path.name != "__init__.py")
+FIRST = ROOT / "helpers" / "__init__.py"
+FILES = sorted(path for path in (ROOT / "helpers").rglob("*.py") if path != FIRST)
 ORDER = re.findall(r"`(\w+)`", helpers.__doc__.split("\n\n")[1])
 MOST_LINES = 2200
 
-by_file = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+
+def name_of(path: Path) -> str:
+    """A module's: that of its file, or of its folder, where it has one."""
+    return path.parent.name if path.name == "__init__.py" else path.stem
+
+
+by_file = pytest.mark.parametrize("path", FILES, ids=name_of)
 
 
 def parsed(path: Path) -> ast.Module:
@@ -59,7 +66,7 @@ def test_no_public_name_is_defined_in_two_places() -> None:
 
 
 def test_the_reading_order_names_every_file_once() -> None:
-    assert sorted(ORDER) == [path.stem for path in FILES]
+    assert sorted(ORDER) == sorted(map(name_of, FILES))
 
 
 @by_file
@@ -73,12 +80,12 @@ def test_a_file_imports_only_from_files_before_it(path: Path) -> None:
             imported |= {name[len("helpers.") :] for name in [node.module] if name.startswith("helpers.")}
         elif isinstance(node, ast.Import):
             assert not any(alias.name.split(".")[0] == "helpers" for alias in node.names)
-    assert imported <= set(ORDER[: ORDER.index(path.stem)])
+    assert imported <= set(ORDER[: ORDER.index(name_of(path))])
 
 
 @by_file
 def test_all_names_what_exists_and_every_public_definition(path: Path) -> None:
-    module = importlib.import_module(f"helpers.{path.stem}")
+    module = importlib.import_module(f"helpers.{name_of(path)}")
     assert len(module.__all__) == len(set(module.__all__))
     assert all(hasattr(module, name) for name in module.__all__)
     assert set(definitions(parsed(path))) <= set(module.__all__)
@@ -94,22 +101,22 @@ def lines_without_docstrings(path: Path) -> int:
 
 
 def test_the_helpers_are_short() -> None:
-    files = [*FILES, ROOT / "helpers" / "__init__.py"]
+    files = [*FILES, FIRST]
     assert sum(lines_without_docstrings(path) for path in files) <= MOST_LINES
 
 
 @by_file
 def test_the_examples_in_docstrings_hold(path: Path) -> None:
-    module = importlib.import_module(f"helpers.{path.stem}")
+    module = importlib.import_module(f"helpers.{name_of(path)}")
     result = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
     assert result.failed == 0
-    if path.stem in {"rings", "path", "flows", "matching", "ode", "training", "page"}:
+    if name_of(path) in {"rings", "path", "flows", "matching", "ode", "training", "page"}:
         assert result.attempted > 0
 
 
 @by_file
 def test_everything_public_is_explained(path: Path) -> None:
-    module = importlib.import_module(f"helpers.{path.stem}")
+    module = importlib.import_module(f"helpers.{name_of(path)}")
     assert module.__doc__
     for name in module.__all__:
         thing = getattr(module, name)

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 from browser import ROOT, pages
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Route
 from scipy import special, stats
 from test_models import BUILDERS
 from torch import Tensor, nn
 
 from helpers import ode
 from helpers.distributions import StandardNormal
-from helpers.explorer import CONTROLS, SCRIPT, describe, explorer_html
+from helpers.explorer import CONTROLS, PARTS, describe, explorer_html
 from helpers.flows import Coupling, NormalizingFlow, Permutation, affine_flow
 from helpers.matching import VelocityField
 from helpers.path import RingsPath
@@ -27,13 +27,18 @@ FLOWS = [name for name in BUILDERS if "spline" in name or "affine" in name]
 FIELDS = [name for name in BUILDERS if "matching" in name]
 STEPS = 8
 WHAT_A_PAGE_MAY_WEIGH = 150_000  # bytes, beyond the script that all pages share
+WHAT_THE_SCRIPT_MAY_WEIGH = 57_000
+FOLDER = ROOT / "helpers" / "explorer"
+FILES = {part: (FOLDER / f"{part}.js").read_text(encoding="utf-8") for part in PARTS}
+PAGE = explorer_html(affine_flow(couplings=1), "any", "A page", ["grid"])
+SCRIPT = re.search(r"<script>\n(.*)FiveRings\.mount", PAGE, re.DOTALL)[1]
 
 
 @pytest.fixture(scope="module")
 def tab(chromium: Browser) -> Page:
     """A page with nothing but the script, for its arithmetic."""
     tab = chromium.new_page()
-    tab.set_content(f"<script>{SCRIPT.read_text(encoding='utf-8')}</script>")
+    tab.set_content(f"<script>{SCRIPT}</script>")
     return tab
 
 
@@ -74,6 +79,72 @@ def follow(tab: Page, spec: dict, points: Tensor, ring: Tensor | None, **setting
 def about_rings() -> dict[str, object]:
     rings = OlympicRings()
     return {"centres": rings.centres.tolist(), "inner": rings.inner, "outer": rings.outer}
+
+
+# Its files.
+
+
+def test_every_file_is_in_the_script_once_and_in_order() -> None:
+    assert sorted(path.stem for path in FOLDER.glob("*.js")) == sorted(PARTS)
+    places = []
+    for text in FILES.values():
+        body = re.sub(r"^export ", "", text.split("\n\n", 1)[1], flags=re.MULTILINE)
+        assert SCRIPT.count(body) == 1
+        places.append(SCRIPT.index(body))
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_file_begins_with_what_it_is_for_and_what_it_imports(part: str) -> None:
+    head = FILES[part].split("\n\n")[0].split("\n")
+    assert head[0].startswith("// ")
+    assert all(line.startswith(("//", "import ")) for line in head)
+    assert FILES[part].count("\nimport ") == sum(line.startswith("import ") for line in head)
+
+
+def exported(part: str) -> list[str]:
+    return re.findall(r"^export (?:const|class|function\*?) (\w+)", FILES[part], re.MULTILINE)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_file_imports_what_it_uses_and_only_from_files_before_it(part: str) -> None:
+    imported = {}
+    for line in re.findall(r"^import .*", FILES[part], re.MULTILINE):
+        names, source = re.fullmatch(r'import \{ (.*) \} from "\./(\w+)\.js";', line).groups()
+        imported |= dict.fromkeys(names.split(", "), source)
+    code = re.sub(r"^import .*|/\*\*[\s\S]*?\*/|//.*", "", FILES[part], flags=re.MULTILINE)
+    names = {name: source for source in PARTS[: PARTS.index(part)] for name in exported(source)}
+    # A name after a dot is a property's, after three dots it is not.
+    used = {
+        name: source for name, source in names.items() if re.search(rf"(?<![\w$])(?<!\w\.){name}\b", code)
+    }
+    assert imported == used
+
+
+def test_the_files_are_modules_as_well(chromium: Browser) -> None:
+    """As a page of a server could load them: each imports all that it needs."""
+    tab = chromium.new_page()
+    address = "http://explorer.test/"
+    page = html("matching_by_class", points="cloud", density=True)
+    whole = page.replace(
+        f"<script>\n{SCRIPT}FiveRings.", '<script type="module">\nimport { mount } from "/figure.js";\n'
+    )
+    assert "window.FiveRings" not in whole
+
+    def serve(route: Route) -> None:
+        part = route.request.url.removeprefix(address).removesuffix(".js")
+        kind = "text/javascript" if part else "text/html; charset=utf-8"
+        route.fulfill(body=FILES[part] if part else whole, content_type=kind)
+
+    tab.route(f"{address}**", serve)
+    tab.goto(address)
+    tab.wait_for_function("() => /Of 2,000/.test(document.querySelector('.fr-said').textContent)")
+    at_rest(tab)
+    by_modules = said(tab)
+    tab.set_content(page)
+    tab.wait_for_function("() => /Of 2,000/.test(document.querySelector('.fr-said').textContent)")
+    assert said(tab) == by_modules
+    tab.close()
 
 
 # Its arithmetic.
@@ -577,7 +648,33 @@ def test_without_scripts_there_is_a_picture(chromium: Browser) -> None:
 
 @pytest.mark.parametrize("name", BUILDERS)
 def test_what_a_page_weighs(name: str) -> None:
-    assert len(html(name).encode()) - SCRIPT.stat().st_size <= WHAT_A_PAGE_MAY_WEIGH
+    assert len(html(name).encode()) - len(SCRIPT.encode()) <= WHAT_A_PAGE_MAY_WEIGH
+
+
+def test_what_the_script_weighs() -> None:
+    assert len(SCRIPT.encode()) <= WHAT_THE_SCRIPT_MAY_WEIGH
+
+
+def test_several_in_one_page(tmp_path: Path, chromium: Browser) -> None:
+    """Opened as a file: each goes its own way, with the one script that came first."""
+    models = {"one": "affine", "two": "matching", "three": "affine"}
+    figures = [explorer_html(committed(model), name, name, ["way"]) for name, model in models.items()]
+    path = tmp_path / "page.html"
+    path.write_text("<!doctype html><meta charset=utf-8>" + "\n".join(figures), encoding="utf-8")
+    tab = chromium.new_page()
+    errors: list[str] = []
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    tab.goto(path.as_uri())
+    tab.focus("#two canvas")
+    tab.keyboard.press("ArrowUp")
+    at = "name => (e => [e.settings.x, e.settings.y])(document.getElementById(name).explorer)"
+    starts = {name: tab.evaluate(at, name) for name in models}
+    assert starts["one"] == starts["three"] == pytest.approx([-0.6, 1.6])
+    assert starts["two"] == pytest.approx([-0.6, 1.7])
+    assert tab.locator("#fr-style").count() == 1
+    assert tab.locator("canvas").count() == 3
+    assert errors == []
+    tab.close()
 
 
 def test_the_same_page_every_time() -> None:

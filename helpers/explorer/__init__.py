@@ -1,11 +1,12 @@
 """The explorer: a trained flow in the page, evaluated by the reader's browser.
 
-A figure carries the model's weights and its settings; `explorer.js`, which goes with it, does the rest.
-Where scripts do not run, a picture of some points on their way stands in its place.
+A figure carries the model's weights and its settings. The script that goes with it does the rest; here it has
+a file for each thing it does. Where scripts do not run, a picture of some points on their way stands there.
 """
 
 import base64
 import json
+import re
 from html import escape
 from pathlib import Path
 
@@ -23,9 +24,13 @@ from helpers.splines import LEAST, STEEPEST
 
 __all__ = ["CONTROLS", "describe", "explore", "explorer_html"]
 
-SCRIPT = Path(__file__).with_suffix(".js")
+# The files of the script. Each imports only from those before it, so that they may be joined in this order.
+PARTS = ("numbers", "models", "exact_field", "solvers", "settings", "plane", "ways", "density", "drawing")
+PARTS += ("sentences", "style", "controls", "figure")
+OPENING = '// The files of helpers/explorer/ as one.\nwindow.FiveRings ??= (() => {\n"use strict";\n'
+EXPORT = re.compile(r"^export (?=(?:const|class|function\*?) (\w+))", re.MULTILINE)
 CONTROLS = ("points", "way", "method", "steps", "field", "ring", "arrows", "grid", "density")
-# The settings that a figure may start with, and their values; explorer.js lists the others' under DEFAULTS.
+# The settings that a figure may start with, and their values; settings.js has those of the rest.
 WORDS = {"points": ("one", "handful", "cloud"), "way": ("forward", "backward", "return")}
 WORDS |= {"method": tuple(ode.METHODS), "field": ("learned", "exact")}
 NUMBERS = ("steps", "late", "ring", "at", "x", "y", "arrows", "grid", "density", "truth", "autoplay")
@@ -36,12 +41,14 @@ def describe(model: nn.Module) -> dict[str, object]:
 
     Raises:
         TypeError: the model is no `NormalizingFlow` of couplings and swaps, and no `VelocityField`.
-        ValueError: it is not two-dimensional.
+        ValueError: it is not two-dimensional, or is told real numbers.
     """
     if not isinstance(model, (NormalizingFlow, VelocityField)):
         raise TypeError(f"model is {type(model).__name__}; it must be a NormalizingFlow or a VelocityField")
     if model.dim != 2:
         raise ValueError(f"model has dim {model.dim}; the explorer shows a plane")
+    if model.features:
+        raise ValueError(f"model has features {model.features}; the explorer knows labels only")
     parts = [model] if isinstance(model, VelocityField) else list(model.layers)
     networks = [part.network for part in parts if not isinstance(part, Permutation)]
     weights = torch.cat([w.detach().float().flatten().cpu() for n in networks for w in n.parameters()])
@@ -84,8 +91,20 @@ def explorer_html(model: nn.Module, name: str, label: str, controls: list[str], 
     return (
         f'<div class="fr-explorer" id="{name}">{_picture(model, label)}</div>\n'
         f'<script type="application/json" id="{name}-data">{data}</script>\n'
-        f'<script>\n{SCRIPT.read_text(encoding="utf-8")}FiveRings.mount("{name}");\n</script>'
+        f'<script>\n{_script()}FiveRings.mount("{name}");\n</script>'
     )
+
+
+def _script() -> str:
+    """The parts in one function, which keeps their names to itself and runs once in a page.
+
+    They are modules, but a page that is opened as a file may fetch none. So the head of each, up to the first
+    blank line, stays behind: what the part is for, and what it imports.
+    """
+    parts = [Path(__file__).with_name(f"{part}.js").read_text(encoding="utf-8") for part in PARTS]
+    body = "\n".join(part.split("\n\n", 1)[1] for part in parts)
+    names = ", ".join(EXPORT.findall(body))
+    return f"{OPENING}\n{EXPORT.sub('', body)}\nreturn {{ {names} }};\n}})();\n"
 
 
 def _picture(model: nn.Module, label: str) -> str:
@@ -115,7 +134,7 @@ def explore(model: nn.Module, name: str, label: str, controls: list[str], **star
         name: the figure's id in the page, the same at every run.
         label: says to those who do not see it what the figure shows.
         controls: what the reader may change, of `CONTROLS`.
-        start: the settings at first, of `WORDS` and `NUMBERS`; explorer.js has the others under DEFAULTS.
+        start: the settings at first, of `WORDS` and `NUMBERS`; the others are in settings.js, under DEFAULTS.
 
     Raises:
         TypeError, ValueError: a model that the explorer does not know; an unknown control or setting.

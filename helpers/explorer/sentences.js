@@ -1,0 +1,83 @@
+// Sentences: what a figure shows, in words, for those who see it and for those who listen to it.
+import { METHODS, NAMES } from "./settings.js";
+import { apart, isOn } from "./ways.js";
+
+function signed(value, digits = 2) {
+  const text = Math.abs(value).toFixed(digits);
+  return value < 0 && Number(text) ? `−${text}` : text;
+}
+
+const spot = (x, y) => `(${signed(x)}, ${signed(y)})`;
+const small = (value) => (value < 1e-6 ? "less than 0.000001" : String(Number(value.toPrecision(2))));
+
+/** What stands under the figure. */
+export function sayAll(figure) {
+  const about = { forward: sayForward, backward: sayBackward, return: sayReturn }[figure.settings.way];
+  return [...about(figure), figure.job ? "Computing …" : sayCloud(figure)].filter(Boolean).join(" ");
+}
+
+/** How far along the way the figure is. */
+export function sayClock(figure) {
+  if (figure.learned.isFlow) return `coupling ${Math.round(figure.layer * 10) / 10} of ${figure.steps}`;
+  return `t = ${signed(figure.time)}`;
+}
+
+/** Where the point is that is dragged; nothing where it has five ways. */
+export function sayPlace(figure) {
+  const { states, heroes } = figure.trace(), here = figure.now(states);
+  return heroes.length > 1 ? "" : `The point is at ${spot(here[0], here[1])}.`;
+}
+
+function sayForward(figure) {
+  const { settings } = figure, { states, heroes } = figure.trace(), end = states.at(-1), from = spot(settings.x, settings.y);
+  if (heroes.length > 1) {
+    const arrived = heroes.filter((ring, i) => isOn(figure, end, i, ring)).length;
+    return [`One start, ${from}, and five labels: ${arrived} of 5 ends lie on their own ring.`, sayError(figure)];
+  }
+  const rings = NAMES.filter((_, ring) => isOn(figure, end, 0, ring)).join(" and ");
+  const where = !settings.truth ? "" : rings ? `, on ${rings}` : ", off the rings";
+  const way = `The point starts at ${from} and ends at ${spot(end[0], end[1])}${where}.`;
+  return [way, sayError(figure), sayDensity(figure)];
+}
+
+function sayBackward(figure) {
+  const { states, heroes } = figure.trace(), end = states.at(-1), from = spot(figure.settings.x, figure.settings.y);
+  const to = heroes.length > 1 ? "five places in the noise, one for each label" : `${spot(end[0], end[1])} in the noise`;
+  return [`The point starts at ${from} and goes back to ${to}.`, sayError(figure)];
+}
+
+function sayReturn(figure) {
+  const { states, heroes } = figure.trace(), gap = Math.max(...heroes.map((_, i) => apart(states.at(-1), states[0], i)));
+  const who = heroes.length > 1 ? "The worst of its five ways comes" : "It comes";
+  return [`The point starts at ${spot(figure.settings.x, figure.settings.y)}. ${who} back ${small(gap)} from there.`];
+}
+
+function sayError(figure) {
+  const { fine, error, heroes } = figure.trace(), subject = heroes.length > 1 ? "the worst end is" : "the end is";
+  if (!fine) return "";
+  const steps = figure.steps === 1 ? "1 step" : `${figure.steps} steps`;
+  return `With ${steps} of ${METHODS[figure.settings.method]}, ${subject} ${small(error)} from the fine solution (dotted).`;
+}
+
+function sayDensity(figure) {
+  const { learned } = figure, { states, heroes } = figure.trace();
+  if (!learned.isFlow) return "";
+  const logQ = learned.logDensity(states.at(-1).slice(0, 2), Int8Array.from(heroes))[0];
+  return logQ === -Infinity ? "The density there is 0." : `Its log-density there is ${signed(logQ)} nats.`;
+}
+
+function sayCloud(figure) {
+  const { cloud, settings: { way, ring, truth }, takesLabels } = figure;
+  if (!cloud || way === "backward" || !truth) return "";
+  const { states, byRing } = cloud, end = states.at(-1);
+  const shown = byRing.flatMap((indices, c) => (ring < 0 || ring === c ? indices.map((i) => [i, c]) : []));
+  const many = shown.length.toLocaleString("en");
+  if (way === "return") {
+    const gaps = shown.map(([i]) => apart(end, states[0], i)).sort((a, b) => a - b);
+    return `Half of ${many} points come back within ${small(gaps[Math.floor(gaps.length / 2)])}.`;
+  }
+  const arrived = takesLabels ? (i, c) => isOn(figure, end, i, c) : (i) => NAMES.some((_, c) => isOn(figure, end, i, c));
+  const on = shown.filter(([i, c]) => arrived(i, c));
+  const share = ((100 * on.length) / shown.length).toFixed(1);
+  return `Of ${many} points, ${share} % end on ${takesLabels ? "their own" : "a"} ring.`;
+}

@@ -1,0 +1,21 @@
+// Settings: what can be set in a figure, to what, and how it is set where nothing is said.
+// The page sets some of them (`start` of explore() in __init__.py), and the reader changes those with a control.
+
+export const NAMES = ["blue", "black", "red", "yellow", "green"];
+export const METHODS = { euler: "Euler", midpoint: "Midpoint", rk4: "RK4" };
+export const CLOUD = 2000; // points
+
+export const DEFAULTS = {
+  points: "one", way: "forward", method: "rk4", steps: 12, late: 2, field: "learned", ring: -1,
+  arrows: false, grid: false, density: false, truth: true, at: 1, x: -0.6, y: 1.6, autoplay: false,
+};
+
+/** What each list of choices is called, and its values with their texts. */
+export const CHOICES = {
+  points: ["Points", [["one", "one"], ["handful", "a handful"], ["cloud", CLOUD.toLocaleString("en")]]],
+  way: ["Way", [["forward", "noise to data"], ["backward", "data to noise"], ["return", "there and back"]]],
+  method: ["Solver", Object.entries(METHODS)],
+  steps: ["Steps", [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64].map((n) => [n, n])],
+  field: ["Field", [["learned", "learned"], ["exact", "exact"]]],
+  ring: ["Ring", [[-1, "all"], ...NAMES.map((name, ring) => [ring, name])]],
+};
