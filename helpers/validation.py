@@ -140,8 +140,9 @@ def require_time(t: object, batch: int, end: bool = False, name: str = "t") -> N
             return
     elif not isinstance(t, numbers.Real) or isinstance(t, bool):
         raise TypeError(f"{name} is {t!r}; it must be a number, or a tensor of times")
-    times = torch.as_tensor(t, dtype=torch.float64).detach().flatten()
+    times = t.detach() if isinstance(t, Tensor) else torch.tensor(float(t), dtype=torch.float64, device="cpu")
     # Written so that nan, which compares as false, counts as out of range.
-    bad = times[~((times >= 0) & ((times <= 1) if end else (times < 1)))]
-    if len(bad):
-        raise ValueError(f"{name} is {float(bad[0])}; times must lie in [0, 1{']' if end else ')'}")
+    bad = ~((times >= 0) & ((times <= 1) if end else (times < 1)))
+    if bad.any():
+        first = float(times.flatten()[bad.flatten()][0])
+        raise ValueError(f"{name} is {first}; times must lie in [0, 1{']' if end else ')'}")

@@ -3,7 +3,10 @@
 import ast
 import importlib
 import inspect
+import io
 import math
+import re
+import sys
 import textwrap
 import tokenize
 from collections.abc import Callable
@@ -12,10 +15,11 @@ from io import StringIO
 import pytest
 import torch
 
+import helpers
 from helpers import page
 from helpers.page import check, show, table
 
-MODULES = ["environment", "inputs", "rings", "flows", "training", "metrics", "plots", "page"]
+MODULES = re.findall(r"`(\w+)`", helpers.__doc__.split("\n\n")[1])  # all of them, in reading order
 PUBLIC = [
     pytest.param(thing, id=f"{name}.{public}")
     for name in MODULES
@@ -87,6 +91,22 @@ def test_a_claim_that_does_not_hold_raises_with_the_measured_value(
 def test_a_check_without_a_whole_bound_is_an_error(bounds: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="'it holds' needs below, above, or near and within"):
         check("it holds", 0.5, **bounds)
+
+
+@pytest.mark.parametrize("within", [0.0, -0.1, math.nan])
+def test_a_tolerance_has_to_be_above_zero(within: float) -> None:
+    with pytest.raises(ValueError, match="'it holds' has within .*; it must be above 0"):
+        check("it holds", 0.5, near=0.5, within=within)
+
+
+def test_a_console_without_ticks_gets_a_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    console = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr(sys, "stdout", console)
+    check("it holds", 0.5, below=1.0)
+    with pytest.raises(AssertionError, match="^x it holds: measured 2"):
+        check("it holds", 2.0, below=1.0)
+    console.seek(0)
+    assert console.read() == "v it holds: 0.5 < 1\n"
 
 
 def without_docstrings(source: str) -> str:

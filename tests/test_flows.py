@@ -23,6 +23,7 @@ from helpers.flows import (
     affine_flow,
 )
 from helpers.networks import periodic_features
+from helpers.training import fit
 
 Randomized = Callable[..., nn.Module]
 Jacobian = Callable[..., Tensor]
@@ -302,6 +303,29 @@ def test_sampling_without_labels_draws_the_classes_evenly() -> None:
     assert sum(counts) == 4000 and stats.chisquare(counts).pvalue > 1e-6
     told = flow.sample(4000, torch.arange(4).repeat(1000))
     assert torch.equal((told[:, 1] / 20).round(), torch.arange(4.0).repeat(1000))
+
+
+def conditional_normal(n: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Points that are normal given two numbers, which set mean and spread; and their log-densities."""
+    context = torch.rand(n, 2) * 2 - 1
+    mean, log_spread = torch.stack([context[:, 0], context.prod(1)], dim=1), 0.7 * context[:, 1:] - 1
+    x = mean + log_spread.exp() * torch.randn(n, 2)
+    return x, context, torch.distributions.Normal(mean, log_spread.exp()).log_prob(x).sum(1)
+
+
+def test_a_flow_told_real_numbers_learns_the_density_given_them() -> None:
+    x, context, _ = conditional_normal(20_000)
+    flow = affine_flow(couplings=4, hidden=16, features=2)
+    fit(flow, lambda x, c: -flow.log_prob(x, c).mean(), (x, context), steps=500, peak=1e-2)
+    new, context, truth = conditional_normal(5000)
+    with torch.no_grad():
+        above = (truth - flow.log_prob(new, context)).mean()
+        shuffled = (truth - flow.log_prob(new, context.roll(1, 0))).mean()
+    assert 0 < above < 0.1 and shuffled > 1
+    # Samples given one context follow its normal.
+    drawn = flow.sample(20_000, torch.tensor([[0.5, -0.8]]).expand(20_000, 2))
+    assert torch.allclose(drawn.mean(0), torch.tensor([0.5, -0.4]), atol=0.06)
+    assert torch.allclose(drawn.std(0), torch.tensor(math.exp(-1.56)).expand(2), rtol=0.25)
 
 
 def test_a_seed_repeats_the_samples_and_they_carry_no_gradient(randomized: Randomized) -> None:

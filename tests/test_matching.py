@@ -259,6 +259,27 @@ def test_training_brings_a_field_towards_the_floor(
     assert floor < after < reached < before
 
 
+def test_a_field_told_real_numbers_learns_the_velocity_given_them(rings: OlympicRings) -> None:
+    """Told the centre of its ring, it knows as much as one that is told the label."""
+    field = VelocityField(hidden=32, depth=2, features=2)
+
+    def batch(n: int) -> tuple[Tensor, Tensor, Tensor]:
+        x, ring = rings.sample(n)
+        return independent_pairs(x, rings.centres[ring].float())
+
+    held_out, optimizer = batch(50_000), torch.optim.Adam(field.parameters(), lr=5e-3)
+    for _ in range(200):
+        loss = matching_loss(field, *batch(512))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        after = float(matching_loss(field, *held_out))
+        x0, x1, centres = held_out
+        shuffled = float(matching_loss(field, x0, x1, centres.roll(1, 0)))
+    assert 1.530 < after < 1.9 and shuffled > 2.5
+
+
 # --- bad input --------------------------------------------------------------------------------------
 
 FIELD, BY_CLASS, ONES = VelocityField(hidden=4), VelocityField(hidden=4, classes=3), torch.ones(4, 2)

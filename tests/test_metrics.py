@@ -10,6 +10,7 @@ from scipy import stats
 from torch import Tensor, nn
 
 from helpers.flows import NormalizingFlow, affine_flow
+from helpers.matching import VelocityField, matching_loss
 from helpers.metrics import Estimate, kl_to_truth, on_ring_share, round_trip_error, sliced_wasserstein
 from helpers.rings import OlympicRings
 
@@ -166,6 +167,24 @@ def test_round_trip_error_of_a_coupling_flow_is_rounding(
     error = round_trip_error(flow, x, ring)
     assert error.shape == (100,) and not error.requires_grad
     assert error.max() < 1e-10
+
+
+def test_points_with_gradients_are_measured_without_a_warning(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    x = torch.randn(50, 2, requires_grad=True)
+    assert sliced_wasserstein(x, torch.randn(50, 2)) > 0
+    assert not recwarn.list
+
+
+def test_no_points_are_an_error_and_no_nan() -> None:
+    nothing = torch.zeros(0, 2)
+    for call in (
+        lambda: sliced_wasserstein(nothing, nothing),
+        lambda: matching_loss(VelocityField(), nothing, nothing),
+    ):
+        with pytest.raises(ValueError, match="the number of p.* is 0; it must be at least 1"):
+            call()
 
 
 def test_an_estimate_is_printed_with_its_standard_error() -> None:

@@ -110,6 +110,13 @@ def test_every_public_function_is_called_here() -> None:
     assert set(CALLS) == set(plots.__all__)
 
 
+def test_a_figure_that_fails_is_not_left_open() -> None:
+    plt.figure(7)
+    with pytest.raises(ZeroDivisionError):
+        plots.densities({"truth": lambda x: 1 / 0}, resolution=4)
+    assert plt.get_fignums() == [7]  # somebody else's stays
+
+
 @every_call
 def test_a_figure_is_shown_once_and_nothing_is_left_behind(
     call: Callable[[], object], monkeypatch: pytest.MonkeyPatch

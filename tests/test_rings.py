@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.special import roots_legendre
 
+from helpers.path import RingsPath
 from helpers.rings import NAMES, OlympicRings
 
 # The drawing as the book states it, and its scale from the formula for the variance of an annulus.
@@ -112,6 +113,29 @@ def test_the_star_is_the_top_of_the_black_ring(rings: OlympicRings) -> None:
     middle = 1 / SCALE  # halfway between the edges
     assert np.allclose(rings.star.numpy(), CENTRES[1:2] + [0, middle], rtol=0, atol=1e-6)
     assert rings.covers(rings.star).tolist() == [[False, True, False, False, False]]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_star_has_the_default_dtype(rings: OlympicRings, dtype: torch.dtype) -> None:
+    torch.set_default_dtype(dtype)
+    try:
+        assert rings.star.dtype == dtype and rings.on_rings(rings.star).all()
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_the_rings_are_on_the_cpu_whatever_the_default_device() -> None:
+    """A seed gives the same points everywhere, and the exact answers stay exact answers."""
+    torch.manual_seed(2)
+    expected, ring = OlympicRings().sample(20)
+    torch.manual_seed(2)
+    with torch.device("meta"):
+        rings = OlympicRings()
+        drawn, labels = rings.sample(20)
+        assert torch.equal(drawn, expected) and torch.equal(labels, ring)
+        assert rings.entropy() == OlympicRings().entropy()
+        assert torch.equal(RingsPath(rings).velocity(expected, 0.5), RingsPath(rings).velocity(drawn, 0.5))
+        assert RingsPath(rings).loss_floor_at(0.5) > 2
 
 
 def test_entropies_agree_with_an_independent_quadrature(rings: OlympicRings) -> None:
