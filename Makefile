@@ -19,7 +19,7 @@ define timed
 	echo "== $(1): $$(( $$(date +%s) - start )) s"
 endef
 
-.PHONY: help book test notebooks lab bench screenshots dist hero format lock clean clean-all html
+.PHONY: help book test notebooks lab bench faults seeds coverage screenshots dist hero format lock clean clean-all html
 .DEFAULT_GOAL := help
 
 help:  ## list these commands
@@ -49,6 +49,16 @@ lab: $(READER)  ## open the chapters in JupyterLab
 
 bench: $(DEVELOPER)  ## measure the flows side by side (minutes); the results feed a page of the book
 	$(call timed,bench,OMP_NUM_THREADS=1 $(PY) -m bench.run,The lines above say why)
+
+faults: $(DEVELOPER)  ## put realistic mistakes into a copy, one at a time; say what catches each (tens of minutes)
+	$(call timed,faults,$(PY) tools/faults.py --jobs 2 $(N),The lines above name what nothing has caught)
+
+seeds: $(DEVELOPER)  ## execute chapters with other seeds: make seeds N="04 05" SEEDS="1 2 3"
+	$(call timed,seeds,$(PY) tools/seeds.py $(N) --seeds $(SEEDS),The lines above name the checks that fail)
+
+coverage: $(DEVELOPER)  ## which lines and branches of helpers/ the tests reach
+	$(call timed,coverage,OMP_NUM_THREADS=1 $(PY) -m coverage run -m pytest -q tests --ignore tests/test_notebooks.py \
+		&& $(PY) -m coverage report,The lines above say why)
 
 screenshots: $(DEVELOPER) html  ## every page at 1280 and 390 px, light and dark: _build/screenshots
 	@$(PY) tools/screenshots.py

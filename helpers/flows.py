@@ -419,7 +419,8 @@ def affine_flow(dim: int = 2, couplings: int = 12, **coupling: int | float) -> N
     with the weights. Further arguments are those of `AffineCoupling`.
 
     Raises:
-        TypeError, ValueError: as `Coupling`; or `couplings` is below 1.
+        TypeError: a size that is no whole number.
+        ValueError: a size that is too small, `couplings` below 1, or both classes and features.
     """
     require_count(couplings, "couplings")
     layers: list[nn.Module] = []
@@ -447,7 +448,8 @@ def spline_flow(
     upright line crosses fewer rings than a level one, so this is the easier way round.
 
     Raises:
-        TypeError, ValueError: as `Coupling`; or `couplings` is below 1.
+        TypeError: a size that is no whole number.
+        ValueError: a size that is too small, `couplings` below 1, or both classes and features.
     """
     require_count(couplings, "couplings")
     require_count(hidden, "hidden")

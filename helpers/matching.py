@@ -110,7 +110,9 @@ class VelocityField(nn.Module):
                 class everywhere; or (batch, features) real numbers.
 
         Raises:
-            TypeError, ValueError: points, times or a context that do not fit this field.
+            TypeError: points, times or a context of a wrong type.
+            ValueError: points of another dim; times outside [0, 1]; a context that is missing, not asked for,
+                of another shape or out of range.
         """
         require_points(x, self.dim, dtype=self.network[0].weight.dtype)
         require_time(t, len(x), end=True)
@@ -139,7 +141,8 @@ def independent_pairs(x1: Float[Tensor, "batch dim"], context: Context = None) -
     and what is told of them; one that looks at the noise before it pairs can take the place of this one.
 
     Raises:
-        TypeError, ValueError: `x1` is not floating-point points.
+        TypeError: `x1` is no floating-point tensor.
+        ValueError: its shape is not (batch, dim).
 
     Example:
         >>> x1 = torch.ones(4, 2)
@@ -164,7 +167,8 @@ def spread_times(n: int, late: float = 1.0) -> Float[Tensor, " n"]:
             1 - (1 - u)^late for even u; their density is proportional to (1 - t)^(1 / late - 1).
 
     Raises:
-        TypeError, ValueError: `n` is no whole number above 0, or `late` is not above 0.
+        TypeError: `n` is no whole number, or `late` no number.
+        ValueError: `n` is below 1, or `late` is not above 0.
 
     Example:
         >>> _ = torch.manual_seed(0)

@@ -45,8 +45,9 @@ def kl_to_truth(
         ring: (batch,) their rings, to judge a class-conditional model.
 
     Raises:
-        TypeError, ValueError: bad points or labels, fewer than two points, or points off the rings
-            (on which p is zero, so that they cannot be data).
+        TypeError: points or labels of a wrong type.
+        ValueError: points or labels of a wrong shape or range; fewer than two points; points off the rings,
+            where p is zero, so that they cannot be data; a log-density of another shape.
     """
     given = (x,) if ring is None else (x, ring)
     truth = OlympicRings().log_prob(*given)
@@ -63,7 +64,8 @@ def on_ring_share(x: Float[Tensor, "batch 2"], ring: Int[Tensor, " batch"] | Non
     """Share of the points that lie on a ring, or on their own where labels are given, and its standard error.
 
     Raises:
-        TypeError, ValueError: bad points or labels, or fewer than two.
+        TypeError: points or labels of a wrong type.
+        ValueError: points or labels of a wrong shape or range, or fewer than two.
     """
     require_points(x, 2)
     require_count(len(x), "the number of points", least=2)
@@ -122,7 +124,8 @@ def round_trip_error(
     """Distance between each point and itself after a trip to the noise and back, (batch,), in data units.
 
     Raises:
-        TypeError, ValueError: points or a context that do not fit the flow.
+        TypeError: points or a context of a wrong type.
+        ValueError: points or a context that do not fit the flow.
     """
     z, _ = flow.inverse(x, context)
     return (flow(z, context)[0] - x).norm(dim=1)

@@ -137,7 +137,8 @@ def integrate_adaptive(
     relative to the state. Arguments, result and errors are those of `integrate` otherwise.
 
     Raises:
-        TypeError, ValueError: as `integrate`; or a tolerance that is not above 0.
+        TypeError: as `integrate`; a tolerance that is no number.
+        ValueError: as `integrate`; a tolerance that is not above 0.
         FloatingPointError: the field returns values that are not finite, or so steep ones that the steps
             become too short to go on, or that more than MOST_CALLS calls do not reach t1.
 
@@ -183,7 +184,7 @@ def velocity_and_divergence(
     Args:
         velocity: maps points to velocities, each point for itself.
         x: (batch, dim) points.
-        probe: (batch, dim) one probe e a point, or None.
+        probe: (batch, dim) one probe e for each point, or None.
         gradients: whether autograd may see through the results.
 
     Returns:
@@ -258,8 +259,9 @@ def log_prob(
         (batch,) log-densities; with `with_noise` a pair of these and of the noise points, (batch, dim).
 
     Raises:
-        TypeError, ValueError: as `integrate`; times that do not run from 1 to 0; a probe of another shape
-            than x; a field that hides from autograd how it depends on x.
+        TypeError: as `integrate`.
+        ValueError: as `integrate`; times that do not run from 1 to 0; a probe of another shape than x; a
+            field that hides from autograd how it depends on x.
 
     Source: Chen, Rubanova, Bettencourt and Duvenaud, "Neural ordinary differential equations" (2018); the
     probe: Grathwohl et al., "FFJORD: free-form continuous dynamics for scalable reversible generative

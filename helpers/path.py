@@ -82,7 +82,8 @@ class RingsPath:
             ring: (n,) labels in 0..4.
 
         Raises:
-            TypeError, ValueError: `n` is no whole number above 0, or `t` or `ring` does not fit.
+            TypeError: `n`, `t` or `ring` is of a wrong type.
+            ValueError: `n` is below 1, `t` lies outside [0, 1), or `ring` is not n labels in 0..4.
         """
         require_count(n)
         require_time(t, n)
@@ -95,7 +96,8 @@ class RingsPath:
         """Log-density log p_t(x) in nats, of all five rings or of one.
 
         Raises:
-            TypeError, ValueError: `x`, `t` or `ring` does not fit.
+            TypeError: `x`, `t` or `ring` is of a wrong type.
+            ValueError: `x` is not finite points, `t` lies outside [0, 1), or `ring` is not labels in 0..4.
         """
         log_p, _ = self._each_ring(x, t, ring)
         return (log_p.logsumexp(1) - math.log(log_p.shape[1])).to(x.dtype)
@@ -104,7 +106,8 @@ class RingsPath:
         """Probability of each ring given xt = x.
 
         Raises:
-            TypeError, ValueError: `x` or `t` does not fit.
+            TypeError: `x` or `t` is of a wrong type.
+            ValueError: `x` is not finite points, or `t` lies outside [0, 1).
         """
         return self._each_ring(x, t)[0].softmax(1).to(x.dtype)
 
@@ -112,7 +115,8 @@ class RingsPath:
         """Mean of x1 given xt = x: the best guess of the data.
 
         Raises:
-            TypeError, ValueError: `x`, `t` or `ring` does not fit.
+            TypeError: `x`, `t` or `ring` is of a wrong type.
+            ValueError: `x` is not finite points, `t` lies outside [0, 1), or `ring` is not labels in 0..4.
         """
         return self._mean(x, t, ring).to(x.dtype)
 
@@ -120,7 +124,8 @@ class RingsPath:
         """The field u_t that carries p_t: the mean of x1 - x0 given xt = x, (E[x1 | xt = x] - x) / (1 - t).
 
         Raises:
-            TypeError, ValueError: `x`, `t` or `ring` does not fit.
+            TypeError: `x`, `t` or `ring` is of a wrong type.
+            ValueError: `x` is not finite points, `t` lies outside [0, 1), or `ring` is not labels in 0..4.
         """
         mean, time = self._mean(x, t, ring), _column(t, x)
         return ((mean - x) / (1 - time)).to(x.dtype)
@@ -129,7 +134,8 @@ class RingsPath:
         """Gradient of log p_t in x, (t E[x1 | xt = x] - x) / (1 - t)^2.
 
         Raises:
-            TypeError, ValueError: `x`, `t` or `ring` does not fit.
+            TypeError: `x`, `t` or `ring` is of a wrong type.
+            ValueError: `x` is not finite points, `t` lies outside [0, 1), or `ring` is not labels in 0..4.
         """
         mean, time = self._mean(x, t, ring), _column(t, x)
         return ((time * mean - x) / (1 - time).square()).to(x.dtype)
@@ -155,7 +161,8 @@ class RingsPath:
         """Least flow-matching loss at one time: the mean of |x1 - x0 - u_t(xt)|^2; it tends to 2 as t to 1.
 
         Raises:
-            TypeError, ValueError: `t` is no time in [0, 1).
+            TypeError: `t` is no number.
+            ValueError: `t` lies outside [0, 1).
         """
         require_time(t, 1)
         floor = self._floor_by_class(float(t))

@@ -1,4 +1,4 @@
-"""Every figure of the book, in one style: transparent ground, mid-grey axes, one colour a ring.
+"""Every figure of the book, in one style: transparent ground, mid-grey axes, one colour for each ring.
 
 Each function draws, shows the figure and returns nothing. Panels are given as a mapping from their
 titles, and stand in two columns at most, so that a page on a telephone can still be read.
@@ -123,7 +123,7 @@ def samples(
     reach: float | None = None,
     outlines: bool = False,
 ) -> None:
-    """Scatter plots, one a panel; points given with their rings take the rings' colours.
+    """Scatter plots, one in each panel; points given with their rings take the rings' colours.
 
     `reach` opens a square window of [-reach, reach] about the origin, for noise; `outlines` draws the
     rings faintly behind the points; `star` marks one point in all panels, or one in each.

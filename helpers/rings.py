@@ -67,7 +67,8 @@ class OlympicRings:
             ring: (n,) labels in 0..4.
 
         Raises:
-            TypeError, ValueError: `n` is no whole number above 0, or `ring` is not n labels in 0..4.
+            TypeError: `n` is no whole number, or `ring` no tensor of integers.
+            ValueError: `n` is below 1, or `ring` is not n labels in 0..4.
 
         Example:
             >>> _ = torch.manual_seed(0)
@@ -97,7 +98,8 @@ class OlympicRings:
         """Which rings cover each point, edges included.
 
         Raises:
-            TypeError, ValueError: `x` is not a finite floating-point tensor of shape (batch, 2).
+            TypeError: `x` is no floating-point tensor.
+            ValueError: its shape is not (batch, 2), or an entry is infinite or nan.
         """
         require_points(x, 2)
         require_finite(x)
@@ -120,7 +122,8 @@ class OlympicRings:
             ring: (batch,) the ring whose density is meant, for each point.
 
         Raises:
-            TypeError, ValueError: bad points, or labels that are not (batch,) integers in 0..4.
+            TypeError: `x` is no floating-point tensor, or `ring` no tensor of integers.
+            ValueError: `x` is not finite points, or `ring` is not (batch,) labels in 0..4.
         """
         covers = self.covers(x)
         if ring is None:

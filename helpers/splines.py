@@ -42,9 +42,9 @@ def spline_knots(raw: Float[Tensor, "*batch numbers"], reach: float = 2.5, least
     With K bins, the first K numbers become their widths and the next K their heights, each through a
     softmax, so that they are positive and fill [-reach, reach]. The last K - 1 are the logarithms of
     the slopes at the inner knots. (The paper takes a softplus of them; a logarithm is 0 for the
-    identity, and need be undone for two knots a point only.) Where the spline is evaluated, a log-slope
-    beyond STEEPEST, up or down, counts as STEEPEST. This bounds the slopes at knots; between two of them
-    the curve may be steeper, up to twice the steepest of its chord and its two ends.
+    identity, and need be undone for the two knots beside each point only.) Where the spline is evaluated,
+    a log-slope beyond STEEPEST, up or down, counts as STEEPEST. This bounds the slopes at knots; between two
+    of them the curve may be steeper, up to twice the steepest of its chord and its two ends.
 
     Everything is computed in float32 at least: with the 8 binary digits of bfloat16, knots would coincide.
 
@@ -67,7 +67,9 @@ def spline_knots(raw: Float[Tensor, "*batch numbers"], reach: float = 2.5, least
     """
     bins, left_over = divmod(raw.shape[-1] + 1, 3)
     if left_over or bins < 2:
-        raise ValueError(f"raw has {raw.shape[-1]} numbers a spline; they must be 3K - 1 for K bins, K >= 2")
+        raise ValueError(
+            f"raw has {raw.shape[-1]} numbers for each spline; they must be 3K - 1 for K bins, K >= 2"
+        )
     require_positive(reach, "reach")
     require_positive(least, "least")
     if least * bins >= 1:

@@ -22,6 +22,10 @@ from playwright.sync_api import Browser  # noqa: E402
 
 from helpers.rings import OlympicRings  # noqa: E402
 
+# Below this p-value a sample does not follow its law. Seeds are fixed, so that a test of chance passes always
+# or never; a wrong law gives far less, and a right one falls below it for one seed in a million.
+RARE = 1e-6
+
 Bad = tuple[Callable[[], object], type[Exception], list[str]]
 
 

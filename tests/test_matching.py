@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from conftest import RARE
 from scipy import stats
 from torch import Tensor, nn
 from torch.distributions import Normal
@@ -145,7 +146,7 @@ def test_independent_pairs_are_noise_beside_the_data_as_it_is(classes: int) -> N
     data, ring = torch.randn(40_000, 2) ** 3, labels(40_000, classes)
     x0, x1, same = independent_pairs(data, ring)
     assert x1 is data and same is ring
-    assert stats.kstest(x0.flatten(), "norm").pvalue > 1e-6
+    assert stats.kstest(x0.flatten(), "norm").pvalue > RARE
     table = torch.cat([x0, x1], dim=1)
     beside = torch.corrcoef(table.T)[:2, 2:]
     assert beside.abs().max() < 5 / 200 and abs(float(torch.corrcoef(x0.T)[0, 1])) < 5 / 200
@@ -158,7 +159,7 @@ def test_times_have_the_density_that_is_promised(late: float) -> None:
     """P(t < s) = 1 - (1 - s)^(1 / late), from batches of three, in which no time may be preferred."""
     t = torch.cat([spread_times(3, late) for _ in range(10_000)]).numpy()
     assert t.min() >= 0 and t.max() <= 1
-    assert stats.kstest(t, lambda s: 1 - (1 - s) ** (1 / late)).pvalue > 1e-6
+    assert stats.kstest(t, lambda s: 1 - (1 - s) ** (1 / late)).pvalue > RARE
 
 
 def test_times_are_spread_one_to_each_part() -> None:
@@ -214,9 +215,9 @@ def test_late_times_reach_the_field() -> None:
     field = Recorder(lambda x, t: 0 * x)
     x0, x1 = torch.zeros(9000, 2), torch.zeros(9000, 2)
     matching_loss(field, x0, x1, late=3.0)
-    assert stats.kstest(field.t.numpy(), lambda s: 1 - (1 - s) ** (1 / 3)).pvalue > 1e-6
+    assert stats.kstest(field.t.numpy(), lambda s: 1 - (1 - s) ** (1 / 3)).pvalue > RARE
     matching_loss(field, x0, x1)
-    assert stats.kstest(field.t.numpy(), "uniform").pvalue > 1e-6
+    assert stats.kstest(field.t.numpy(), "uniform").pvalue > RARE
 
 
 def test_labels_are_dropped_at_random_and_at_their_rate() -> None:
@@ -228,11 +229,11 @@ def test_labels_are_dropped_at_random_and_at_their_rate() -> None:
     matching_loss(field, x0, x1, ring, drop=0.1)
     dropped = field.context == 5
     assert torch.equal(field.context[~dropped], ring[~dropped])
-    assert stats.binomtest(int(dropped.sum()), n, 0.1).pvalue > 1e-6
+    assert stats.binomtest(int(dropped.sum()), n, 0.1).pvalue > RARE
     # Neither the label nor the time tells whether it is dropped.
     counts = ring[dropped].bincount(minlength=5)
-    assert stats.chisquare(counts.numpy()).pvalue > 1e-6
-    assert stats.kstest(field.t[dropped].numpy(), "uniform").pvalue > 1e-6
+    assert stats.chisquare(counts.numpy()).pvalue > RARE
+    assert stats.kstest(field.t[dropped].numpy(), "uniform").pvalue > RARE
     matching_loss(field, x0, x1, ring, drop=1.0)
     assert (field.context == 5).all()
     matching_loss(field, x0, x1)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from nbconvert.exporters import ScriptExporter
 from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -75,6 +76,14 @@ def test_nothing_volatile_is_stored(path: Path) -> None:
     nbformat.validate(notebook)
     assert notebook.nbformat_minor == 5
     assert content == nbformat.writes(notebooks.strip(notebook)) + "\n"
+
+
+@each_chapter
+def test_a_chapter_becomes_a_python_script(path: Path) -> None:
+    """What `nbconvert --to script` writes, whose ending comes from the notebook's metadata."""
+    script, resources = ScriptExporter().from_filename(str(path))
+    assert resources["output_extension"] == ".py"
+    compile(script, path.name, "exec")
 
 
 @each_chapter

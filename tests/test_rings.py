@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
+from conftest import RARE
 from numpy.typing import NDArray
 from scipy import stats
 from scipy.special import roots_legendre
@@ -185,7 +186,7 @@ def test_a_million_samples_fit_the_exact_masses_of_rings_and_cells(rings: Olympi
     expected = 1_000_000 * cell_masses(xs, ys)
     assert counts.sum() == 1_000_000
     assert not counts[expected < 1e-7].any(), "a cell without mass holds a sample"
-    assert stats.chisquare(counts.sum((1, 2))).pvalue > 1e-6, "the rings are not equally likely"
+    assert stats.chisquare(counts.sum((1, 2))).pvalue > RARE, "the rings are not equally likely"
     few = expected < 20
     observed = np.append(counts[~few], counts[few].sum())
     p = stats.chisquare(observed, np.append(expected[~few], expected[few].sum())).pvalue

@@ -137,6 +137,7 @@ def explore(model: nn.Module, name: str, label: str, controls: list[str], **star
         start: the settings at first, of `WORDS` and `NUMBERS`; the others are in settings.js, under DEFAULTS.
 
     Raises:
-        TypeError, ValueError: a model that the explorer does not know; an unknown control or setting.
+        TypeError: a model that the explorer does not know.
+        ValueError: a model of another dim; an unknown control or setting.
     """
     display(HTML(explorer_html(model, name, label, controls, **start)))
