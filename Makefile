@@ -7,6 +7,7 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 READER := .venv/reader
 DEVELOPER := .venv/developer
+SEEDS ?= 1 2 3
 LISTS := requirements.txt constraints.txt pyproject.toml
 # Long runs of letters are images and weights; Theis is a name, positionOf a function of the explorer.
 SPELL := $(PY) -m codespell_lib -L theis,positionof --ignore-regex '[A-Za-z0-9+/=]{60,}' \
