@@ -40,7 +40,10 @@ class SecondRun(pytest.Item):
             if seconds.get(cell, LONGEST) >= LONGEST or expected:
                 continue
             asked = kernel.execute_cell_input(cell.cell.source, allow_stdin=False)
-            reply = kernel.await_reply(asked, timeout=300)["content"]
+            reply = kernel.get_message("shell", timeout=300)
+            while reply["parent_header"].get("msg_id") != asked:
+                reply = kernel.get_message("shell", timeout=300)
+            reply = reply["content"]
             kernel.await_idle(asked, timeout=30)
             if reply["status"] != "ok":
                 pytest.fail(
