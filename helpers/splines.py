@@ -44,7 +44,7 @@ def spline_knots(raw: Float[Tensor, "*batch numbers"], reach: float = 2.5, least
     the slopes at the inner knots. (The paper takes a softplus of them; a logarithm is 0 for the
     identity, and need be undone for the two knots beside each point only.) Where the spline is evaluated,
     a log-slope beyond STEEPEST, up or down, counts as STEEPEST. This bounds the slopes at knots; between two
-    of them the curve may be steeper, up to twice the steepest of its chord and its two ends.
+    of them the curve is nowhere steeper than at its ends, or than twice its chord.
 
     Everything is computed in float32 at least: with the 8 binary digits of bfloat16, knots would coincide.
 
