@@ -28,7 +28,7 @@ help:  ## list these commands
 book: notebooks  ## execute the stale chapters and build the book: _build/html/index.html
 	@$(MAKE) --no-print-directory html
 	@echo; echo "Seconds that each chapter took when it was last executed, on the clock and of the CPU:"
-	@sed -nE 's/^\| \[?([^]|]*)(\]\([^|]*\))? \| ([0-9.]+) \| ([0-9.]+) \|$$/\1|\3|\4/p' book/times.md \
+	@sed -nE 's/^\| \[?([^]|]*)(\]\([^|]*\))? \| ([0-9.]+) \| ([0-9.]+) \|$$/\1|\3|\4/p' book/run_times_table.md \
 		| awk -F'|' '{printf "  %-40s %7s %7s\n", $$1, $$2, $$3}'
 	@echo; echo "The book is ready. Open this file in a browser: $(CURDIR)/_build/html/index.html"
 

@@ -16,10 +16,10 @@ class Judged(Protocol):
 
     classes: int
 
-    def log_prob(self, x: Tensor, ring: Tensor | None = None) -> Tensor:
+    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Log-density in nats."""
 
-    def sample(self, n: int, ring: Tensor | None = None) -> Tensor:
+    def sample(self, n: int, context: Tensor | None = None) -> Tensor:
         """Draw n points."""
 
 

@@ -36,13 +36,13 @@ class Carried:
     def __init__(self, field: VelocityField, steps: int = SOLVER) -> None:
         self.field, self.classes, self.steps = field, field.classes, steps
 
-    def log_prob(self, x: Tensor, ring: Tensor | None = None) -> Tensor:
+    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Log-density in nats; of the null class where there are classes and no labels."""
-        return log_prob(self.field, x, self.steps, ring=ring)
+        return log_prob(self.field, x, self.steps, context=context)
 
-    def sample(self, n: int, ring: Tensor | None = None) -> Tensor:
+    def sample(self, n: int, context: Tensor | None = None) -> Tensor:
         """Draw n points; of the null class where there are classes and no labels."""
-        return integrate(self.field, torch.randn(n, self.field.dim), self.steps, ring=ring)
+        return integrate(self.field, torch.randn(n, self.field.dim), self.steps, context=context)
 
 
 def measure_matching(seed: int, name: str) -> dict[str, object]:
@@ -58,9 +58,9 @@ def measure_matching(seed: int, name: str) -> dict[str, object]:
     field = VelocityField(**settings)
     drawn = time.process_time() - started
 
-    def loss(x: Tensor, ring: Tensor | None = None) -> Tensor:
+    def loss(x: Tensor, context: Tensor | None = None) -> Tensor:
         if not torch.is_grad_enabled():  # on held-out points, where nats are wanted
-            return -log_prob(field, x, SOLVER // 2, ring=ring).mean()
+            return -log_prob(field, x, SOLVER // 2, context=ring).mean()
         return matching_loss(
             field, *independent_pairs(x, ring), drop=DROP if field.classes else 0.0, late=LATE
         )

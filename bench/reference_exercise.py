@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from bench.judging import score
 from bench.result_files import write_records
-from helpers.flows import NormalizingFlow, Permutation
+from helpers.flows import Layer, NormalizingFlow, Permutation
 from helpers.rings import OlympicRings
 
 POINTS, EPOCHS, BATCH, WIDTH, COUPLINGS = 250_000, 20, 128, 8, 15
@@ -27,21 +27,21 @@ def small_network() -> nn.Sequential:
     return nn.Sequential(*hidden, nn.Linear(WIDTH, 1))
 
 
-class ReferenceCoupling(nn.Module):
+class ReferenceCoupling(Layer):
     """An affine coupling in two dimensions, with a network each for log-scale and shift."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.dim, self.classes = 2, 0
+        self.dim = 2
         self.log_scale, self.shift = small_network(), small_network()
 
-    def forward(self, z: Tensor, ring: None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Map noise to data; return the point and the log-determinant."""
         a, b = z.split(1, dim=1)
         log_scale = self.log_scale(a)
         return torch.cat([a, b * log_scale.exp() + self.shift(a)], dim=1), log_scale[:, 0]
 
-    def inverse(self, x: Tensor, ring: None = None) -> tuple[Tensor, Tensor]:
+    def inverse(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Map data back to noise; return the point and the log-determinant of this map."""
         a, b = x.split(1, dim=1)
         log_scale = self.log_scale(a)

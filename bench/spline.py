@@ -33,7 +33,7 @@ def measure_spline(seed: int, classes: int) -> dict[str, object]:
     flow = spline_flow(classes=classes)
     drawn = time.process_time() - started
 
-    def loss(x: Tensor, ring: Tensor | None = None) -> Tensor:
+    def loss(x: Tensor, context: Tensor | None = None) -> Tensor:
         return -flow.log_prob(x, ring).mean()
 
     steps = STEPS[classes]

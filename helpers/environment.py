@@ -1,11 +1,12 @@
 """The settings of the book, read from environment variables.
 
 `FIVE_RINGS_THREADS`   threads that torch may use (default 1: on nets this small more cost time)
-`FIVE_RINGS_DEVICE`    where models live (default `cpu`)
+`FIVE_RINGS_DEVICE`    where models are trained (default `cpu`)
 `FIVE_RINGS_PROGRESS`  `1` or `0`: whether training draws a progress bar (default 1)
 
-A fourth serves our own tools: `FIVE_RINGS_SAVE` names the folder that models are saved to, so that
-a validation run leaves the committed models alone.
+`FIVE_RINGS_SAVE`      the folder that models are saved to (default: `my_models` in the working folder)
+
+The book's own tools save to `models/`, from which chapters load; a reader's run leaves that folder alone.
 """
 
 import os
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["device", "limit_threads", "models_folder", "save_folder", "shows_progress"]
+__all__ = ["device", "limit_threads", "models_folder", "save_folder", "saves_to_own_folder", "shows_progress"]
 
 
 def limit_threads() -> None:
@@ -56,10 +57,15 @@ def shows_progress() -> bool:
 
 
 def models_folder() -> Path:
-    """The folder of the committed models."""
+    """The folder of the models that come with the book."""
     return Path(__file__).resolve().parent.parent / "models"
 
 
+def saves_to_own_folder() -> bool:
+    """Whether nobody has said where models are to be saved, by `FIVE_RINGS_SAVE`."""
+    return not os.environ.get("FIVE_RINGS_SAVE")
+
+
 def save_folder() -> Path:
-    """The folder that chapters save their models to: `FIVE_RINGS_SAVE`, or the committed models."""
-    return Path(os.environ.get("FIVE_RINGS_SAVE", models_folder()))
+    """The folder that models are saved to: `FIVE_RINGS_SAVE`, or `my_models` in the working folder."""
+    return Path("my_models" if saves_to_own_folder() else os.environ["FIVE_RINGS_SAVE"])

@@ -7,22 +7,30 @@ that carries the noise to the data, and least squares learn a mean. No equation 
 Source: Lipman, Chen, Ben-Hamu, Nickel and Le, "Flow matching for generative modeling" (2023).
 """
 
-import torch
-from jaxtyping import Float, Int
-from torch import Tensor, nn
-from torch.nn import functional
+import numbers
 
-from helpers.flows import periodic_features, zero_ended_network
-from helpers.inputs import require_count, require_points, require_positive, require_rings, require_time
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from helpers.networks import Context, context_features, periodic_features, zero_ended_network
+from helpers.validation import (
+    require_context,
+    require_count,
+    require_labels,
+    require_points,
+    require_positive,
+    require_time,
+)
 
 __all__ = ["VelocityField", "independent_pairs", "matching_loss", "spread_times"]
 
-Ring = Int[Tensor, " batch"] | None
 Time = int | float | Float[Tensor, ""] | Float[Tensor, " batch"]
+Pairs = tuple[Float[Tensor, "batch dim"], Float[Tensor, "batch dim"], Context]
 
 
 class VelocityField(nn.Module):
-    """A learned velocity v(x, t), without or with class labels.
+    """A learned velocity v(x, t), told nothing else, a class label, or real numbers.
 
     A network of sines and cosines of the point and of the time, added to a field that is known:
 
@@ -32,23 +40,28 @@ class VelocityField(nn.Module):
     have that mean and, on average over the two coordinates, that variance. The network's last layer starts
     at zero, so that training begins there.
 
-    With classes there is one label more, the null class, for "any class": it is what `ring=None` means.
+    With classes there is one label more, the null class, for "any class": it is what `context=None` means.
     It is learned only where training drops labels.
 
     Args:
         dim: dimension of a point.
         hidden: width of the network's hidden layers.
         depth: number of hidden layers.
-        classes: number of class labels that the network may be told, or 0 for none.
+        classes: number of class labels that the network is told, or 0 for none.
+        features: how many real numbers it is told beside each point, or 0 for none.
         frequencies: how many sines and cosines of each coordinate it sees, or 0 for none.
         time_frequencies: how many sines and cosines of the time it sees, or 0 for none.
         smooth: SiLU, so that the field is smooth, and a solver of order 4 converges at order 4 also where it
             integrates the divergence. Otherwise LeakyReLU: a step of training is somewhat cheaper, but a
             field with kinks has a divergence with jumps.
 
+    Raises:
+        TypeError: a size that is no whole number.
+        ValueError: a size that is too small, or both classes and features.
+
     Example:
         >>> field = VelocityField(classes=5)
-        >>> field(torch.zeros(3, 2), 0.5, ring=torch.tensor([0, 1, 4])).shape
+        >>> field(torch.zeros(3, 2), 0.5, context=torch.tensor([0, 1, 4])).shape
         torch.Size([3, 2])
     """
 
@@ -58,6 +71,7 @@ class VelocityField(nn.Module):
         hidden: int = 96,
         depth: int = 3,
         classes: int = 0,
+        features: int = 0,
         frequencies: int = 8,
         time_frequencies: int = 4,
         smooth: bool = True,
@@ -67,12 +81,15 @@ class VelocityField(nn.Module):
         require_count(hidden, "hidden")
         require_count(depth, "depth")
         require_count(classes, "classes", least=0)
+        require_count(features, "features", least=0)
         require_count(frequencies, "frequencies", least=0)
         require_count(time_frequencies, "time_frequencies", least=0)
-        self.dim, self.classes = dim, classes
+        if classes and features:
+            raise ValueError(f"classes is {classes} and features is {features}; one of them must be 0")
+        self.dim, self.classes, self.features = dim, classes, features
         self.frequencies, self.time_frequencies = frequencies, time_frequencies
-        labels = classes + 1 if classes else 0
-        inputs = dim * (1 + 2 * frequencies) + 1 + 2 * time_frequencies + labels
+        self.labels = classes + 1 if classes else 0
+        inputs = dim * (1 + 2 * frequencies) + 1 + 2 * time_frequencies + self.labels + features
         activation = nn.SiLU if smooth else nn.LeakyReLU
         self.network = zero_ended_network(inputs, hidden, depth, dim, activation)
         if smooth:
@@ -82,67 +99,61 @@ class VelocityField(nn.Module):
                     layer.weight.mul_(2)
 
     def forward(
-        self, x: Float[Tensor, "batch dim"], t: Time, ring: Ring = None
+        self, x: Float[Tensor, "batch dim"], t: Time, context: Context = None
     ) -> Float[Tensor, "batch dim"]:
         """The velocity at the points x and the time or times t.
 
         Args:
             x: (batch, dim) points.
             t: one time in [0, 1] for all points, or (batch,) times.
-            ring: (batch,) labels in 0..classes, the last of them the null class; None for the null class
-                everywhere.
+            context: (batch,) labels in 0..classes, the last of them the null class, and None for the null
+                class everywhere; or (batch, features) real numbers.
 
         Raises:
-            TypeError, ValueError: points, times or labels that do not fit this field.
+            TypeError, ValueError: points, times or a context that do not fit this field.
         """
-        self._require_input(x, t, ring)
+        require_points(x, self.dim, dtype=self.network[0].weight.dtype)
+        require_time(t, len(x), end=True)
+        if self.classes and context is None:
+            context = torch.full((len(x),), self.classes, device=x.device)
+        require_context(context, len(x), self.labels, self.features)
         t = torch.as_tensor(t, dtype=x.dtype, device=x.device).expand(len(x))[:, None]
         seen = [
             periodic_features(x, self.frequencies),
             periodic_features(t, self.time_frequencies, reach=1.0),
         ]
-        if self.classes:
-            if ring is None:
-                ring = torch.full((len(x),), self.classes, device=x.device)
-            seen.append(functional.one_hot(ring, self.classes + 1).to(x.dtype))
+        if context is not None:
+            seen.append(context_features(context, self.labels, x.dtype))
         return (2 * t - 1) / (t**2 + (1 - t) ** 2) * x + self.network(torch.cat(seen, dim=1))
 
-    def _require_input(self, x: Tensor, t: Time, ring: Ring) -> None:
-        require_points(x, self.dim)
-        weight = self.network[0].weight
-        if x.dtype != weight.dtype:
-            raise TypeError(f"x has dtype {x.dtype}; this model computes in {weight.dtype}")
-        require_time(t, len(x), end=True)
-        if ring is not None:
-            if not self.classes:
-                raise ValueError("ring is given, but this field was built without classes")
-            require_rings(ring, len(x), self.classes + 1)
+    def extra_repr(self) -> str:
+        """The settings, as they stand in a saved model's identity."""
+        names = ("dim", "classes", "features", "frequencies", "time_frequencies")
+        return ", ".join(f"{name}={getattr(self, name)}" for name in names)
 
 
-def independent_pairs(
-    x1: Float[Tensor, "batch dim"], ring: Ring = None
-) -> tuple[Float[Tensor, "batch dim"], Float[Tensor, "batch dim"], Ring]:
+def independent_pairs(x1: Float[Tensor, "batch dim"], context: Context = None) -> Pairs:
     """Pair every data point with a noise point of its own, drawn from N(0, I).
 
-    A pairing is any function (x1, ring) -> (x0, x1, ring) that returns noise points next to data points
-    and their labels; one that looks at the noise before it pairs can take the place of this one.
+    A pairing is any function (x1, context) -> (x0, x1, context) that returns noise points next to data points
+    and what is told of them; one that looks at the noise before it pairs can take the place of this one.
 
     Raises:
         TypeError, ValueError: `x1` is not floating-point points.
 
     Example:
         >>> x1 = torch.ones(4, 2)
-        >>> x0, x1, ring = independent_pairs(x1)
-        >>> x0.shape, ring
+        >>> x0, x1, context = independent_pairs(x1)
+        >>> x0.shape, context
         (torch.Size([4, 2]), None)
     """
-    require_points(x1, x1.shape[-1] if isinstance(x1, Tensor) and x1.ndim else 1, "x1")
+    require_points(x1, name="x1")
     # Drawn on the CPU, so that a seed means the same on every device.
-    return torch.randn(x1.shape, dtype=x1.dtype).to(x1.device), x1, ring
+    return torch.randn(x1.shape, dtype=x1.dtype, device="cpu").to(x1.device), x1, context
 
 
 def spread_times(n: int, late: float = 1.0) -> Float[Tensor, " n"]:
-    """Draw n times in [0, 1], one from each n-th of them.
+    """Draw n times in [0, 1], (n,), one from each n-th of them, on the CPU.
 
     Each n-th is as likely as any other, and each time uniform in its n-th: a mean over the times is right
     on average, and scatters less than one over times that are drawn without regard for each other.
@@ -162,7 +173,7 @@ def spread_times(n: int, late: float = 1.0) -> Float[Tensor, " n"]:
     """
     require_count(n)
     require_positive(late, "late")
-    even = (torch.arange(n) + torch.rand(n)) / n
+    even = (torch.arange(n, device="cpu") + torch.rand(n, device="cpu")) / n
     return 1 - (1 - even) ** late
 
 
@@ -170,25 +181,27 @@ def matching_loss(
     field: nn.Module,
     x0: Float[Tensor, "batch dim"],
     x1: Float[Tensor, "batch dim"],
-    ring: Ring = None,
+    context: Context = None,
     drop: float = 0.0,
     late: float = 1.0,
 ) -> Float[Tensor, ""]:
     """The flow-matching loss of a batch of pairs, each at one random time.
 
     The squared distance between the velocity x1 - x0 of the line and the field's at x_t, summed over the
-    coordinates and averaged over the pairs. It does not fall to 0, for lines of many velocities cross.
+    coordinates and averaged over the pairs; it is no number of nats. It does not fall to 0, for lines of many
+    velocities cross.
 
     Args:
-        field: called as field(x, t, ring).
+        field: called as field(x, t, context).
         x0, x1: (batch, dim) noise and data points, paired row by row.
-        ring: (batch,) labels of the data points, or None.
+        context: what the field is told of each data point, (batch,) labels or (batch, features), or None.
         drop: the share of labels that is replaced, at random, by the field's null class.
         late: above 1, times near 1 are drawn more often than early ones; see `spread_times`. The field
             that is best is the same, but the loss is another number.
 
     Raises:
-        TypeError, ValueError: points that are no pairs, or labels that do not fit; a share outside [0, 1];
+        TypeError: points or a context of a wrong type; `drop` or `late` is no number.
+        ValueError: points that are no pairs, or none; a context that does not fit; a share outside [0, 1];
             labels to drop where there are none.
 
     Source: Lipman et al., "Flow matching for generative modeling" (2023), equation 23 without the smallest
@@ -200,16 +213,21 @@ def matching_loss(
         >>> bool(matching_loss(VelocityField(), x0, x1) < 4)
         True
     """
-    require_points(x0, x0.shape[-1] if isinstance(x0, Tensor) and x0.ndim else 1, "x0")
+    require_points(x0, name="x0")
     require_points(x1, x0.shape[1], "x1")
     if len(x0) != len(x1):
         raise ValueError(f"x0 has {len(x0)} points and x1 has {len(x1)}; they must be paired")
-    if not isinstance(drop, (int, float)) or not 0 <= drop <= 1:
-        raise ValueError(f"drop is {drop!r}; it must be a share from 0 to 1")
-    if drop and ring is None:
-        raise ValueError(f"drop is {drop}, but ring is missing: there are no labels to drop")
+    require_count(len(x1), "the number of pairs")
+    if not isinstance(drop, numbers.Real) or isinstance(drop, bool):
+        raise TypeError(f"drop is {drop!r}; it must be a number")
+    if not 0 <= drop <= 1:
+        raise ValueError(f"drop is {drop}; it must be a share from 0 to 1")
     if drop:
-        ring = torch.where(torch.rand(len(ring)).to(x1.device) < drop, field.classes, ring)
+        if context is None:
+            raise ValueError(f"drop is {drop}, but context is missing: there are no labels to drop")
+        require_labels(context, len(x1), field.classes + 1, "context")
+        dropped = torch.rand(len(x1), device="cpu").to(x1.device) < drop
+        context = torch.where(dropped, field.classes, context)
     t = spread_times(len(x1), late).to(x1)
     xt = x0 + t[:, None] * (x1 - x0)
-    return (x1 - x0 - field(xt, t, ring)).square().sum(1).mean()
+    return (x1 - x0 - field(xt, t, context)).square().sum(1).mean()

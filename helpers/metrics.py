@@ -9,8 +9,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from helpers.flows import NormalizingFlow
-from helpers.inputs import require_count, require_finite, require_points, require_rings
+from helpers.networks import Context
 from helpers.rings import OlympicRings
+from helpers.validation import require_count, require_finite, require_labels, require_points
 
 __all__ = ["Estimate", "kl_to_truth", "on_ring_share", "round_trip_error", "sliced_wasserstein"]
 
@@ -69,10 +70,11 @@ def on_ring_share(x: Float[Tensor, "batch 2"], ring: Int[Tensor, " batch"] | Non
     covers = OlympicRings().covers(x)
     if ring is None:
         return _mean(covers.any(1))
-    require_rings(ring, len(x))
+    require_labels(ring, len(x))
     return _mean(covers.gather(1, ring[:, None]))
 
 
+@torch.no_grad()
 def sliced_wasserstein(x: Float[Tensor, "n dim"], y: Float[Tensor, "n dim"], directions: int = 128) -> float:
     """Sliced Wasserstein-1 distance between two samples of equal size, in data units.
 
@@ -82,26 +84,31 @@ def sliced_wasserstein(x: Float[Tensor, "n dim"], y: Float[Tensor, "n dim"], dir
 
     Two samples of the truth do not give zero: compare with that floor.
 
+    Args:
+        x, y: (n, dim) the two samples.
+        directions: how many directions.
+
     Raises:
-        TypeError, ValueError: bad points, or samples of different sizes.
+        TypeError: no floating-point tensors, or a number of directions that is not whole.
+        ValueError: points of different dims, infinite or nan; no points; samples of different sizes.
 
     Source: Bonneel, Rabin, Peyre and Pfister, "Sliced and Radon Wasserstein barycenters of
     measures" (2015).
     """
-    dim = x.shape[-1] if isinstance(x, Tensor) and x.ndim else 1
-    require_points(x, dim, "x")
-    require_points(y, dim, "y")
+    require_points(x, name="x")
+    require_points(y, x.shape[1], "y")
     require_finite(x, "x")
     require_finite(y, "y")
     require_count(directions, "directions")
     if len(x) != len(y):
         raise ValueError(f"x has {len(x)} points and y has {len(y)}; they must have equally many")
+    require_count(len(x), "the number of points")
     if x.shape[1] == 2:
-        angle = math.pi * (torch.arange(directions, dtype=x.dtype) + 0.5) / directions
+        angle = math.pi * (torch.arange(directions, dtype=x.dtype, device="cpu") + 0.5) / directions
         axes = torch.stack([angle.cos(), angle.sin()])
     else:
-        generator = torch.Generator().manual_seed(0)
-        axes = torch.randn(x.shape[1], directions, generator=generator, dtype=x.dtype)
+        generator = torch.Generator("cpu").manual_seed(0)
+        axes = torch.randn(x.shape[1], directions, generator=generator, dtype=x.dtype, device="cpu")
         axes = axes / axes.norm(dim=0)
     axes = axes.to(x.device)
     gap = (x @ axes).sort(dim=0).values - (y @ axes).sort(dim=0).values
@@ -110,8 +117,12 @@ def sliced_wasserstein(x: Float[Tensor, "n dim"], y: Float[Tensor, "n dim"], dir
 
 @torch.no_grad()
 def round_trip_error(
-    flow: NormalizingFlow, x: Float[Tensor, "batch dim"], ring: Int[Tensor, " batch"] | None = None
+    flow: NormalizingFlow, x: Float[Tensor, "batch dim"], context: Context = None
 ) -> Float[Tensor, " batch"]:
-    """Distance between each point and itself after a trip to the noise and back, (batch,)."""
-    z, _ = flow.inverse(x, ring)
-    return (flow(z, ring)[0] - x).norm(dim=1)
+    """Distance between each point and itself after a trip to the noise and back, (batch,), in data units.
+
+    Raises:
+        TypeError, ValueError: points or a context that do not fit the flow.
+    """
+    z, _ = flow.inverse(x, context)
+    return (flow(z, context)[0] - x).norm(dim=1)

@@ -1,20 +1,23 @@
 """Ordinary differential equations: a velocity field carries points from noise to data and back.
 
-A field is anything that is called as `field(x, t, ring)`, for points x (batch, dim), a time t (a tensor
-without dimensions, of the points' type) and labels ring (batch,) or None, and returns the velocities
-(batch, dim). Time 0 is noise and time 1 is data; an integral may run either way.
+A field is anything that is called as `field(x, t, context)`, for points x (batch, dim), a time t (a tensor
+without dimensions, of the points' type) and what the field is told beside them, or None, and returns the
+velocities (batch, dim). Time 0 is noise and time 1 is data; an integral may run either way.
 """
 
-from collections.abc import Callable
+import math
+from collections import deque
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torchdiffeq import odeint
 
-from helpers.flows import StandardNormal
-from helpers.inputs import require_count, require_finite, require_points, require_positive
+from helpers.distributions import StandardNormal
+from helpers.networks import Context
+from helpers.validation import require_count, require_finite, require_points, require_positive
 
 __all__ = [
     "METHODS",
@@ -25,10 +28,12 @@ __all__ = [
     "velocity_and_divergence",
 ]
 
-Ring = Int[Tensor, " batch"] | None
 Field = Callable[..., Tensor]
 # How many equal steps; or all the times, from the first to the last, that the steps run between.
 Steps = int | Float[Tensor, " times"]
+
+
+MOST_CALLS = 100_000  # of a field by the adaptive method; those of the book take a few hundred
 
 
 def _euler(f: Field, x: Tensor, t: float, h: float) -> Tensor:
@@ -47,7 +52,8 @@ def _rk4(f: Field, x: Tensor, t: float, h: float) -> Tensor:
     return x + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
 
 
-# One step from (x, t) over a span of time h; they call the field once, twice and four times.
+# One step from (x, t) over a span of time h; they call the field once, twice and four times. Euler and the
+# midpoint method never look at the end of a span; RK4 does: its last step asks for the field at t1 itself.
 METHODS: dict[str, Callable[[Field, Tensor, float, float], Tensor]] = {
     "euler": _euler,
     "midpoint": _midpoint,
@@ -62,38 +68,40 @@ def integrate(
     method: str = "rk4",
     t0: float = 0.0,
     t1: float = 1.0,
-    ring: Ring = None,
+    context: Context = None,
     gradients: bool = False,
 ) -> Float[Tensor, "batch dim"]:
     """Where the field has carried the points at time t1 that are at x at time t0.
 
     Args:
-        field: called as field(x, t, ring); see the top of this file.
+        field: called as field(x, t, context); see the top of this file.
         x: (batch, dim) points at t0.
         steps: how many equal steps; or the times (steps + 1,) to step between, rising or falling, which
             then stand in for t0 and t1.
-        method: "euler" (order 1), "midpoint" (order 2) or "rk4" (order 4).
+        method: "euler" (order 1), "midpoint" (order 2) or "rk4" (order 4). Only "rk4" asks the field for t1
+            itself; a field that is defined on [0, 1) alone takes the other two up to t1 = 1.
         t0, t1: from when to when; t1 below t0 runs backward.
-        ring: (batch,) labels that are handed to the field.
+        context: what the field is told, such as labels (batch,); handed to it as it is.
         gradients: whether autograd may see through the result. Off, no step is remembered.
 
+    Returns:
+        (batch, dim) the points at t1.
+
     Raises:
-        TypeError, ValueError: x is not finite points; a number of steps below 1; times that neither rise
-            nor fall; t0 equal to t1; an unknown method; a field that returns another shape than x.
+        TypeError: x is no floating-point tensor; a number of steps that is not whole.
+        ValueError: x is not finite points; fewer than one step; times that are not finite, or neither all
+            rise nor all fall; t0 equal to t1; an unknown method; a field that returns another shape than x.
 
     Source: Hairer, Nørsett and Wanner, "Solving ordinary differential equations I" (1993), II.1.
 
     Example:
-        >>> turn = lambda x, t, ring: torch.pi * torch.stack([-x[:, 1], x[:, 0]], dim=1)
+        >>> turn = lambda x, t, context: torch.pi * torch.stack([-x[:, 1], x[:, 0]], dim=1)
         >>> integrate(turn, torch.tensor([[1.0, 0.0]]), steps=20).round(decimals=3)
         tensor([[-1.,  0.]])
     """
     _require_start(x)
-    f = _at_ring(field, ring, x)
     with torch.set_grad_enabled(gradients):
-        for t, h in _spans(steps, t0, t1):
-            x = _step(method)(f, x, t, h)
-    return x
+        return _last(_states(_told(field, context, x), x, method, _spans(steps, t0, t1)))
 
 
 @torch.no_grad()
@@ -104,18 +112,14 @@ def trajectory(
     method: str = "rk4",
     t0: float = 0.0,
     t1: float = 1.0,
-    ring: Ring = None,
+    context: Context = None,
 ) -> Float[Tensor, "times batch dim"]:
     """Where the points are before the first step and after every step, (steps + 1, batch, dim).
 
     The arguments and errors are those of `integrate`; the result carries no gradient.
     """
     _require_start(x)
-    f = _at_ring(field, ring, x)
-    states = [x]
-    for t, h in _spans(steps, t0, t1):
-        states.append(_step(method)(f, states[-1], t, h))
-    return torch.stack(states)
+    return torch.stack(list(_states(_told(field, context, x), x, method, _spans(steps, t0, t1))))
 
 
 @torch.no_grad()
@@ -124,27 +128,45 @@ def integrate_adaptive(
     x: Float[Tensor, "batch dim"],
     t0: float = 0.0,
     t1: float = 1.0,
-    ring: Ring = None,
+    context: Context = None,
     tolerance: float = 1e-6,
 ) -> Float[Tensor, "batch dim"]:
     """Like `integrate`, by a method of order 5 that chooses its steps: torchdiffeq's dopri5.
 
     One size of step serves all points. `tolerance` bounds the error that a step may make, absolute and
-    relative to the state.
+    relative to the state. Arguments, result and errors are those of `integrate` otherwise.
 
     Raises:
         TypeError, ValueError: as `integrate`; or a tolerance that is not above 0.
+        FloatingPointError: the field returns values that are not finite, or so steep ones that the steps
+            become too short to go on, or that more than MOST_CALLS calls do not reach t1.
 
     Source: Dormand and Prince, "A family of embedded Runge-Kutta formulae" (1980).
     """
     _require_start(x)
     require_positive(tolerance, "tolerance")
-    f = _at_ring(field, ring, x)
-    _spans(1, t0, t1)  # for its errors
+    _require_times([t0, t1])
+    f, calls = _told(field, context, x), 0
+
+    def guarded(t: Tensor, x: Tensor) -> Tensor:
+        nonlocal calls
+        calls += 1
+        v = f(x, t)
+        if not torch.isfinite(v).all():
+            raise FloatingPointError(f"at t = {float(t):.6g} the field returned values that are not finite")
+        if calls > MOST_CALLS:
+            raise FloatingPointError(
+                f"{MOST_CALLS} calls of the field led no further than t = {float(t):.6g}"
+            )
+        return v
+
     times = torch.tensor([t0, t1], dtype=x.dtype, device=x.device)
     accuracy = {"rtol": tolerance, "atol": tolerance}
     stop = {"step_t": times[-1:]}  # or its last step goes past t1, where a field may have no values
-    return odeint(lambda t, x: f(x, t), x, times, **accuracy, method="dopri5", options=stop)[-1]
+    try:
+        return odeint(guarded, x, times, **accuracy, method="dopri5", options=stop)[-1]
+    except AssertionError as error:  # torchdiffeq's own word for steps that have become too short
+        raise FloatingPointError(f"the steps became too short: {error}; does the field blow up?") from error
 
 
 def velocity_and_divergence(
@@ -164,6 +186,10 @@ def velocity_and_divergence(
         probe: (batch, dim) one probe e a point, or None.
         gradients: whether autograd may see through the results.
 
+    Returns:
+        v: (batch, dim) the velocities.
+        div: (batch,) their divergence, or its estimate.
+
     Raises:
         ValueError: the velocities have another shape than x, or do not tell autograd how they depend on x.
 
@@ -174,7 +200,9 @@ def velocity_and_divergence(
         >>> v, div
         (tensor([[1., 4.]]), tensor([6.]))
     """
-    with torch.enable_grad():
+    # Inference mode would hide all gradients; a tensor that was made in it has to be copied first.
+    with torch.inference_mode(False), torch.enable_grad():
+        x, probe = (part.clone() if part is not None and part.is_inference() else part for part in (x, probe))
         here = x if gradients and x.requires_grad else x.detach().requires_grad_()
         v = velocity(here)
         _require_like(v, x)
@@ -201,11 +229,12 @@ def log_prob(
     x: Float[Tensor, "batch dim"],
     steps: Steps,
     method: str = "rk4",
-    ring: Ring = None,
+    context: Context = None,
     probe: Float[Tensor, "batch dim"] | None = None,
     base: nn.Module | None = None,
     gradients: bool = False,
-) -> Float[Tensor, " batch"]:
+    with_noise: bool = False,
+) -> Float[Tensor, " batch"] | tuple[Float[Tensor, " batch"], Float[Tensor, "batch dim"]]:
     """Log-density in nats of the points that the field makes of noise, at x at time 1.
 
     Along a path, d log p / dt = -(divergence of the field). So the path of x is followed backward to the
@@ -214,15 +243,19 @@ def log_prob(
         log p(x) = log base(x at time 0) - integral from 0 to 1 of the divergence dt.
 
     Args:
-        field: called as field(x, t, ring); it must let autograd through.
+        field: called as field(x, t, context); it must let autograd through.
         x: (batch, dim) points at time 1.
         steps: how many equal steps back; or the times (steps + 1,) to step between, from 1 down to 0.
         method: as for `integrate`.
-        ring: (batch,) labels that are handed to the field: the density is that of these classes.
+        context: what the field is told, such as labels (batch,): the density is the one given this context.
         probe: None for the exact divergence; or (batch, dim) random vectors with mean 0 and covariance I,
             one for each point, which is kept over all of its steps: log p is then right on average only.
         base: the distribution of the noise, with `log_prob(z)`; by default N(0, I).
         gradients: whether autograd may see through the result. Off, no step is remembered.
+        with_noise: whether to return the noise points as well, which were found on the way.
+
+    Returns:
+        (batch,) log-densities; with `with_noise` a pair of these and of the noise points, (batch, dim).
 
     Raises:
         TypeError, ValueError: as `integrate`; times that do not run from 1 to 0; a probe of another shape
@@ -233,38 +266,55 @@ def log_prob(
     models" (2019).
 
     Example:
-        >>> grow = lambda x, t, ring: x  # all is e times as far out at time 1 as it was at time 0
+        >>> grow = lambda x, t, context: x  # all is e times as far out at time 1 as it was at time 0
         >>> log_prob(grow, torch.zeros(1, 2), steps=10)
         tensor([-3.8379])
         >>> StandardNormal(2).log_prob(torch.zeros(1, 2)) - 2
         tensor([-3.8379])
     """
     _require_start(x)
-    if isinstance(steps, Tensor) and (steps.numel() < 2 or float(steps[0]) != 1 or float(steps[-1]) != 0):
+    spans = _spans(steps, 1.0, 0.0)
+    if isinstance(steps, Tensor) and (steps[0] != 1 or steps[-1] != 0):
         raise ValueError("steps holds times that do not run from 1 down to 0, as the density needs them")
     if probe is not None and probe.shape != x.shape:
         raise ValueError(f"probe has shape {tuple(probe.shape)}; it must be that of x, {tuple(x.shape)}")
     dim = x.shape[1]
     base = StandardNormal(dim) if base is None else base
-    f = _at_ring(field, ring, x)
+    f = _told(field, context, x)
 
     def with_divergence(state: Tensor, t: float) -> Tensor:
         v, div = velocity_and_divergence(lambda x: f(x, t), state[:, :dim], probe, gradients)
         return torch.cat([v, div[:, None]], dim=1)
 
     with torch.set_grad_enabled(gradients):
-        state = torch.cat([x, x.new_zeros(len(x), 1)], dim=1)
-        for t, h in _spans(steps, 1.0, 0.0):
-            state = _step(method)(with_divergence, state, t, h)
+        start = torch.cat([x, x.new_zeros(len(x), 1)], dim=1)
+        state = _last(_states(with_divergence, start, method, spans))
         # The way led backward, so that its integral is already minus the one from 0 to 1.
-        return base.log_prob(state[:, :dim]) + state[:, dim]
+        z = state[:, :dim]
+        log_density = base.log_prob(z) + state[:, dim]
+    return (log_density, z) if with_noise else log_density
 
 
-def _at_ring(field: Field, ring: Ring, start: Tensor) -> Field:
+def _states(f: Field, x: Tensor, method: str, spans: list[tuple[float, float]]) -> Iterator[Tensor]:
+    """Where the points are before the first step and after every step."""
+    if method not in METHODS:
+        raise ValueError(f"method is {method!r}; it must be one of {', '.join(METHODS)}")
+    yield x
+    for t, h in spans:
+        x = METHODS[method](f, x, t, h)
+        yield x
+
+
+def _last(states: Iterator[Tensor]) -> Tensor:
+    """The last of them, without keeping the others."""
+    return deque(states, maxlen=1).pop()
+
+
+def _told(field: Field, context: Context, start: Tensor) -> Field:
     """The field as a function f(x, t) of points and a time alone, which checks the shape it returns."""
 
     def f(x: Tensor, t: float | Tensor) -> Tensor:
-        v = field(x, torch.as_tensor(t, dtype=start.dtype, device=start.device), ring)
+        v = field(x, torch.as_tensor(t, dtype=start.dtype, device=start.device), context)
         _require_like(v, x)
         return v
 
@@ -274,26 +324,24 @@ def _at_ring(field: Field, ring: Ring, start: Tensor) -> Field:
 def _spans(steps: Steps, t0: float, t1: float) -> list[tuple[float, float]]:
     """The start and the (signed) length of every step."""
     if isinstance(steps, Tensor):
+        if steps.ndim != 1 or len(steps) < 2:
+            raise ValueError(f"steps has shape {tuple(steps.shape)}; it must be two or more times in a row")
         times = steps.tolist()
-        if steps.ndim != 1 or len(times) < 2 or not torch.isfinite(steps).all():
-            raise ValueError(f"steps has shape {tuple(steps.shape)}; it must be two or more finite times")
     else:
         require_count(steps, "steps")
-        times = torch.linspace(t0, t1, steps + 1, dtype=torch.float64).tolist()
+        times = torch.linspace(t0, t1, steps + 1, dtype=torch.float64, device="cpu").tolist()
+    _require_times(times)
+    return [(start, end - start) for start, end in pairwise(times)]
+
+
+def _require_times(times: list[float]) -> None:
     lengths = [end - start for start, end in pairwise(times)]
-    if not (all(h > 0 for h in lengths) or all(h < 0 for h in lengths)):
-        raise ValueError(f"times from {times[0]} to {times[-1]} must all rise or all fall")
-    return list(zip(times, lengths))
-
-
-def _step(method: str) -> Callable[[Field, Tensor, float, float], Tensor]:
-    if method not in METHODS:
-        raise ValueError(f"method is {method!r}; it must be one of {', '.join(METHODS)}")
-    return METHODS[method]
+    if not (all(h > 0 for h in lengths) or all(h < 0 for h in lengths)) or not math.isfinite(sum(times)):
+        raise ValueError(f"times from {times[0]} to {times[-1]} must be finite, and all rise or all fall")
 
 
 def _require_start(x: Tensor) -> None:
-    require_points(x, x.shape[-1] if isinstance(x, Tensor) and x.ndim else 1)
+    require_points(x)
     require_finite(x)
 
 

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import sys
 import textwrap
 from collections.abc import Callable, Sequence
 
@@ -28,7 +29,7 @@ def check(
 
     Raises:
         AssertionError: the claim does not hold; the message carries the measured value.
-        ValueError: no bound was given.
+        ValueError: no bound was given, or `within` is not above 0.
 
     Example:
         >>> check("a layer undoes itself", 3.6e-7, below=1e-6)
@@ -41,6 +42,8 @@ def check(
     value = float(value.detach() if isinstance(value, torch.Tensor) else value)
     if (near is None) != (within is None) or (near is None and below is None and above is None):
         raise ValueError(f"check of {claim!r} needs below, above, or near and within")
+    if within is not None and not within > 0:
+        raise ValueError(f"check of {claim!r} has within {within}; it must be above 0")
     parts, holds, shown = [], True, f"{value:.4g}"
     if above is not None:
         parts.append(f"> {above:g}")
@@ -54,8 +57,14 @@ def check(
         shown = f"{value:.{max(0, 1 - math.floor(math.log10(within)))}f}"
     bounds = " and ".join(parts)
     if not holds:
-        raise AssertionError(f"✗ {claim}: measured {value:.9g}, wanted {bounds}")
-    print(f"✓ {claim}: {shown} {bounds}")
+        raise AssertionError(f"{_printable('✗')} {claim}: measured {value:.9g}, wanted {bounds}")
+    print(f"{_printable('✓')} {claim}: {shown} {bounds}")
+
+
+def _printable(mark: str) -> str:
+    """The mark, or a letter in its place where the console has no such sign."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return mark if mark.encode(encoding, "ignore") else {"✓": "v", "✗": "x"}[mark]
 
 
 def show(*things: Callable[..., object] | type) -> None:

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from helpers.inputs import require_count, require_finite, require_points, require_rings, require_time
 from helpers.rings import OlympicRings
+from helpers.validation import require_count, require_finite, require_labels, require_points, require_time
 
 __all__ = ["RingsPath"]
 
@@ -149,7 +149,7 @@ class RingsPath:
         """
         nodes, weights = _gauss_legendre(24)
         each = [self.loss_floor_at(float(t), by_class) for t in (1 + nodes) / 2]
-        return float(weights @ torch.tensor(each, dtype=torch.float64)) / 2
+        return float(weights @ torch.tensor(each, dtype=torch.float64, device="cpu")) / 2
 
     def loss_floor_at(self, t: float | int, by_class: bool = False) -> float:
         """Least flow-matching loss at one time: the mean of |x1 - x0 - u_t(xt)|^2; it tends to 2 as t to 1.
@@ -167,7 +167,7 @@ class RingsPath:
         tau, inner, outer = 1 - t, self.rings.inner, self.rings.outer
         # An integral over d. Cut where the layer about an edge begins and ends, each piece is smooth.
         layers = [t * edge + side * 9 * tau for edge in (inner, outer) for side in (-1, 0, 1)]
-        cuts = torch.tensor([0.0, *layers], dtype=torch.float64).clamp(min=0).unique()
+        cuts = torch.tensor([0.0, *layers], dtype=torch.float64, device="cpu").clamp(min=0).unique()
         nodes, weights = _gauss_legendre(32)
         half = cuts.diff()[:, None] / 2
         d = (cuts[:-1, None] + half * (1 + nodes)).reshape(-1, 1)
@@ -187,7 +187,8 @@ class RingsPath:
         tau, centres = 1 - t, self.rings.centres
         step = max(tau / 1.5, 0.02)
         box = t * (centres.abs().amax(0) + self.rings.outer) + 7 * tau
-        axes = [torch.arange(-float(side), float(side), step, dtype=torch.float64) for side in box]
+        on_cpu = {"dtype": torch.float64, "device": "cpu"}
+        axes = [torch.arange(-float(side), float(side), step, **on_cpu) for side in box]
         x = torch.cartesian_prod(*axes)
         log_p, mean = self._each_ring(x, t)
         posterior = log_p.softmax(1)[..., None]
@@ -208,7 +209,7 @@ class RingsPath:
         require_time(t, len(x))
         centres = self.rings.centres.to(x.device)[None]
         if ring is not None:
-            require_rings(ring, len(x))
+            require_labels(ring, len(x))
             centres = centres[0, ring][:, None]
         time = _column(t, x)
         offset = x.double()[:, None] - time[..., None] * centres

@@ -5,6 +5,7 @@ titles, and stand in two columns at most, so that a page on a telephone can stil
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from itertools import cycle
 
 import matplotlib.pyplot as plt
@@ -66,6 +67,22 @@ STYLE = {
 }
 
 
+def _figure_of_the_book(draw: Callable[..., None]) -> Callable[..., None]:
+    """Draw in the style of the book, without gradients, and leave no figure open, not even where it fails."""
+
+    @wraps(draw)
+    def drawn(*args: object, **kwargs: object) -> None:
+        before = set(plt.get_fignums())
+        try:
+            with plt.rc_context(STYLE), torch.no_grad():
+                draw(*args, **kwargs)
+        finally:
+            for number in set(plt.get_fignums()) - before:
+                plt.close(number)
+
+    return drawn
+
+
 def _figure(panels: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
     columns = min(columns, panels)
     rows = -(-panels // columns)
@@ -73,11 +90,6 @@ def _figure(panels: int, columns: int, height: float) -> tuple[Figure, list[Axes
     for spare in axes.flat[panels:]:
         spare.set_visible(False)
     return figure, list(axes.flat[:panels])
-
-
-def _show(figure: Figure) -> None:
-    plt.show()
-    plt.close(figure)  # where showing does not
 
 
 def _plane(ax: Axes, title: str, window: Sequence[float] = WINDOW) -> None:
@@ -103,7 +115,7 @@ def _star(ax: Axes, star: Float[Tensor, "1 2"] | None) -> None:
         ax.plot(*star[0].tolist(), "*", markersize=15, color="#CC79A7", markeredgecolor="white")
 
 
-@plt.rc_context(STYLE)
+@_figure_of_the_book
 def samples(
     panels: Mapping[str, Float[Tensor, "n 2"] | tuple[Float[Tensor, "n 2"], Int[Tensor, " n"]]],
     star: Float[Tensor, "stars 2"] | None = None,
@@ -127,10 +139,10 @@ def samples(
         _star(ax, None if star is None else star[i % len(star), None])
         if outlines:
             _outlines(ax)
-    _show(figure)
+    plt.show()
 
 
-@plt.rc_context(STYLE)
+@_figure_of_the_book
 def trajectories(
     paths: Float[Tensor, "states batch 2"],
     names: Sequence[str] = (),
@@ -155,7 +167,7 @@ def trajectories(
     _plane(ax, "", window)
     if names:
         ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
-    _show(figure)
+    plt.show()
 
 
 def densities(
@@ -173,8 +185,7 @@ def densities(
     maps(panels, "log-density (nats)", lowest, 0.0, star, columns, resolution, reach, beyond="min")
 
 
-@plt.rc_context(STYLE)
-@torch.no_grad()
+@_figure_of_the_book
 def maps(
     panels: Mapping[str, Callable[[Float[Tensor, "n 2"]], Float[Tensor, " n"]]],
     label: str,
@@ -213,11 +224,10 @@ def maps(
         _plane(ax, title, window)
         _star(ax, star)
     figure.colorbar(image, ax=axes, label=label, shrink=0.85, extend=beyond)
-    _show(figure)
+    plt.show()
 
 
-@plt.rc_context(STYLE)
-@torch.no_grad()
+@_figure_of_the_book
 def fields(
     panels: Mapping[str, Callable[[Float[Tensor, "n 2"]], Float[Tensor, "n 2"]]],
     columns: int = 2,
@@ -251,11 +261,10 @@ def fields(
         _plane(ax, title, window)
         _outlines(ax)
     figure.colorbar(image, ax=axes, label="speed", shrink=0.85, extend="max")
-    _show(figure)
+    plt.show()
 
 
-@plt.rc_context(STYLE)
-@torch.no_grad()
+@_figure_of_the_book
 def grids(
     panels: Mapping[str, Callable[[Float[Tensor, "n 2"]], tuple[Tensor, Tensor]]],
     reach: float = 2.0,
@@ -293,10 +302,10 @@ def grids(
         edge = 1.03 * max(reach, float(moved[title].abs().max()))
         _plane(ax, title, (-edge, edge, -edge, edge))
     figure.colorbar(mesh, ax=axes, label="log area change (nats)", shrink=0.8, aspect=35, extend="both")
-    _show(figure)
+    plt.show()
 
 
-@plt.rc_context(STYLE)
+@_figure_of_the_book
 def curves(
     series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
     x_label: str,
@@ -326,10 +335,10 @@ def curves(
     if y_range is not None:
         ax.set_ylim(*y_range)
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
-    _show(figure)
+    plt.show()
 
 
-@plt.rc_context(STYLE)
+@_figure_of_the_book
 def histograms(
     panels: Mapping[str, tuple[Float[Tensor, " n"], Callable[[Tensor], Tensor], tuple[float, float]]],
     x_label: str = "",
@@ -350,10 +359,10 @@ def histograms(
         )
         ax.spines["left"].set_visible(False)
     axes[-1].legend()
-    _show(figure)
+    plt.show()
 
 
-@plt.rc_context(STYLE)
+@_figure_of_the_book
 def heatmap(
     values: Float[Tensor, "rows columns"], x_label: str, y_label: str, label: str, limit: float
 ) -> None:
@@ -371,4 +380,4 @@ def heatmap(
     )
     ax.set(xlabel=x_label, ylabel=y_label)
     figure.colorbar(image, ax=ax, label=label, extend="both")
-    _show(figure)
+    plt.show()

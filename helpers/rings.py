@@ -7,16 +7,16 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from helpers.inputs import require_count, require_finite, require_points, require_rings
+from helpers.validation import require_count, require_finite, require_labels, require_points
 
 __all__ = ["NAMES", "OlympicRings"]
 
 NAMES = ("blue", "black", "red", "yellow", "green")
 
 # The drawing: five annuli of inner radius 0.875 and outer radius 1.125.
-DRAWN_CENTRES = torch.tensor([[0, 0], [2, 0], [4, 0], [1, -1], [3, -1]], dtype=torch.float64)
+DRAWN_CENTRES = torch.tensor([[0, 0], [2, 0], [4, 0], [1, -1], [3, -1]], dtype=torch.float64, device="cpu")
 DRAWN_INNER, DRAWN_OUTER = 0.875, 1.125
-DRAWN_STAR = torch.tensor([[2, 1]], dtype=torch.float64)  # the top of the black ring
+DRAWN_STAR = torch.tensor([[2, 1]], dtype=torch.float64, device="cpu")  # the top of the black ring
 
 
 class OlympicRings:
@@ -29,7 +29,6 @@ class OlympicRings:
         centres: (5, 2) centres of the rings, in the order of `NAMES`.
         inner, outer: radii between which every ring lies.
         area: area of one ring.
-        star: (1, 2) the point that the book follows, the top of the black ring.
 
     Example:
         >>> rings = OlympicRings()
@@ -47,7 +46,12 @@ class OlympicRings:
         self.centres: Float[Tensor, "5 2"] = (DRAWN_CENTRES - mean) / self.scale
         self.inner, self.outer = DRAWN_INNER / self.scale, DRAWN_OUTER / self.scale
         self.area = math.pi * (self.outer**2 - self.inner**2)
-        self.star: Float[Tensor, "1 2"] = ((DRAWN_STAR - mean) / self.scale).float()
+        self._star: Float[Tensor, "1 2"] = (DRAWN_STAR - mean) / self.scale
+
+    @property
+    def star(self) -> Float[Tensor, "1 2"]:
+        """The point that the book follows, the top of the black ring, in torch's default dtype."""
+        return self._star.to(torch.get_default_dtype())
 
     def sample(
         self, n: int, ring: Int[Tensor, " n"] | None = None
@@ -73,8 +77,8 @@ class OlympicRings:
         """
         require_count(n)
         if ring is None:
-            ring = torch.randint(5, (n,))
-        require_rings(ring, n)
+            ring = torch.randint(5, (n,), device="cpu")  # so that a seed means the same on every device
+        require_labels(ring, n)
         x = self._draw(ring)
         # Rounding to float32 can push a point across an edge; such a point is drawn again.
         while (lost := ~self.covers(x).gather(1, ring[:, None]).squeeze(1)).any():
@@ -83,7 +87,7 @@ class OlympicRings:
 
     def _draw(self, ring: Int[Tensor, " n"]) -> Float[Tensor, "n 2"]:
         # Uniform by area: the square of the radius is uniform between the squares of the edges.
-        share, turn = torch.rand(2, len(ring), dtype=torch.float64)
+        share, turn = torch.rand(2, len(ring), dtype=torch.float64, device="cpu")
         radius = (self.inner**2 + share * (self.outer**2 - self.inner**2)).sqrt()
         angle = 2 * math.pi * turn
         offset = radius[:, None] * torch.stack([angle.cos(), angle.sin()], dim=1)
@@ -121,7 +125,7 @@ class OlympicRings:
         covers = self.covers(x)
         if ring is None:
             return (covers.sum(1).double() / (5 * self.area)).log().to(x.dtype)
-        require_rings(ring, len(x))
+        require_labels(ring, len(x))
         return (covers.gather(1, ring[:, None]).squeeze(1).double() / self.area).log().to(x.dtype)
 
     def posterior(self, x: Float[Tensor, "batch 2"]) -> Float[Tensor, "batch 5"]:
@@ -140,7 +144,7 @@ class OlympicRings:
         """
         nodes, weights = np.polynomial.legendre.leggauss(40)
         angle, weights = math.pi / 2 * (nodes + 1), weights * math.pi / 2
-        share = torch.zeros(3, dtype=torch.float64)
+        share = torch.zeros(3, dtype=torch.float64, device="cpu")
         for c in range(5):
             cuts = self._changes(c)
             for low, high in zip(cuts, cuts[1:]):
@@ -189,11 +193,11 @@ class OlympicRings:
             away = np.abs((middles - middle + math.pi) % (2 * math.pi) - math.pi)
             count += (near < away) & (away < far)
         shares = [lengths[count == m].sum() / (2 * math.pi) for m in (1, 2, 3)]
-        return torch.tensor(shares, dtype=torch.float64)
+        return torch.tensor(shares, dtype=torch.float64, device="cpu")
 
     def entropy(self) -> float:
         """Entropy H(x) in nats: log(5 area) minus the mean log number of rings over a point."""
-        counts = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
+        counts = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64, device="cpu")
         return math.log(5 * self.area) - float(self.coverage() @ counts.log())
 
     def conditional_entropy(self) -> float:

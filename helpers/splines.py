@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from helpers.inputs import require_positive
+from helpers.validation import require_positive
 
 __all__ = ["Knots", "rational_quadratic_spline", "spline_knots"]
 
@@ -42,14 +42,22 @@ def spline_knots(raw: Float[Tensor, "*batch numbers"], reach: float = 2.5, least
     With K bins, the first K numbers become their widths and the next K their heights, each through a
     softmax, so that they are positive and fill [-reach, reach]. The last K - 1 are the logarithms of
     the slopes at the inner knots. (The paper takes a softplus of them; a logarithm is 0 for the
-    identity, and need be undone for two knots a point only.)
+    identity, and need be undone for two knots a point only.) Where the spline is evaluated, a log-slope
+    beyond STEEPEST, up or down, counts as STEEPEST. This bounds the slopes at knots; between two of them
+    the curve may be steeper, up to twice the steepest of its chord and its two ends.
+
+    Everything is computed in float32 at least: with the 8 binary digits of bfloat16, knots would coincide.
 
     Args:
         raw: (..., 3K - 1) numbers without bounds, such as a network gives.
         reach: the spline runs from -reach to reach.
         least: no bin takes less than this share of the box, neither in width nor in height.
 
+    Returns:
+        The knots, K + 1 of them for each row of raw.
+
     Raises:
+        TypeError: reach or least is no number.
         ValueError: raw does not hold 3K - 1 numbers for a K of at least 2, or the bins do not fit.
 
     Example:
@@ -64,16 +72,17 @@ def spline_knots(raw: Float[Tensor, "*batch numbers"], reach: float = 2.5, least
     require_positive(least, "least")
     if least * bins >= 1:
         raise ValueError(f"least is {least}; {bins} bins of that share do not fit into the box")
-    sizes, log_slopes = raw.split([2 * bins, bins - 1], dim=-1)
+    sizes, log_slopes = _in_float32_at_least(raw).split([2 * bins, bins - 1], dim=-1)
     shares = sizes.unflatten(-1, (2, bins)).softmax(-1)
     # Inner knot j stands at reach * (2 t - 1) with t = least * j + (1 - least * bins) * (sum of j shares).
     # A matrix takes the sums: one fast step, and its empty columns 0 and `bins` leave the ends as they are
     # put down in `places`, so that rounding does not move the edge of the box.
-    places = 2 * reach * least * torch.arange(bins + 1, device=raw.device, dtype=raw.dtype) - reach
+    places = 2 * reach * least * torch.arange(bins + 1, device=raw.device, dtype=shares.dtype) - reach
     places[-1] = reach
-    sums = raw.new_full((bins, bins + 1), 2 * reach * (1 - least * bins)).triu(1)
+    sums = shares.new_full((bins, bins + 1), 2 * reach * (1 - least * bins)).triu(1)
     sums[:, -1] = 0
-    places = torch.addmm(places, shares.flatten(0, -2), sums).view(*shares.shape[:-1], bins + 1)
+    with torch.autocast(raw.device.type, enabled=False):  # which would sum in bfloat16
+        places = torch.addmm(places, shares.flatten(0, -2), sums).view(*shares.shape[:-1], bins + 1)
     return Knots(places, functional.pad(log_slopes, (1, 1)))
 
 
@@ -82,6 +91,13 @@ def rational_quadratic_spline(
 ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
     """Value of a monotone rational-quadratic spline, or of its inverse, and the log of its slope there.
 
+    In the bin from (x0, y0) to (x0 + width, y0 + height), with t = (x - x0) / width, the slope of the chord
+    s = height / width, and the slopes d0 and d1 at the knots, the spline is equation 4 of the paper,
+
+        y = y0 + height (s t^2 + d0 t (1 - t)) / (s + (d0 + d1 - 2 s) t (1 - t)),
+
+    its slope equation 5, and its inverse the root of a quadratic, equations 6 to 8.
+
     Args:
         x: where; with `inverse`, the values whose positions are wanted.
         knots: a spline for each entry of x, such as `spline_knots` gives. Whether its places increase, and
@@ -89,8 +105,8 @@ def rational_quadratic_spline(
         inverse: whether to go from values to positions.
 
     Returns:
-        y: like x; outside the spline's box, x itself.
-        log_slope: like x, the logarithm of |dy/dx|; outside the box, 0.
+        y: of the shape of x, in float32 at least; outside the spline's box, x itself.
+        log_slope: like y, the logarithm of |dy/dx|; outside the box, 0.
 
     Raises:
         ValueError: the shapes do not fit.
@@ -102,7 +118,7 @@ def rational_quadratic_spline(
         >>> round(back.item(), 4), round(abs(log_slope + log_slope_back).item(), 4)
         (0.5, 0.0)
     """
-    places, log_slopes = knots
+    x, (places, log_slopes) = _in_float32_at_least(x), knots
     count = log_slopes.shape[-1]
     if count < 2 or places.shape != (*x.shape, 2, count) or log_slopes.shape != (*x.shape, count):
         raise ValueError(
@@ -134,6 +150,10 @@ def rational_quadratic_spline(
     else:
         moved = y0 + width * ratio * (slope * t.square() + d0 * both)
     return torch.where(inside, moved, x), torch.where(inside, log_slope, 0)
+
+
+def _in_float32_at_least(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _position(rise: Tensor, height: Tensor, slope: Tensor, bend: Tensor, d0: Tensor) -> Tensor:

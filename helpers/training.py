@@ -2,8 +2,10 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 
 import torch
@@ -12,8 +14,8 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from helpers.environment import models_folder, save_folder, shows_progress
-from helpers.inputs import require_count, require_positive
+from helpers.environment import device, models_folder, save_folder, saves_to_own_folder, shows_progress
+from helpers.validation import require_count, require_finite, require_positive
 
 __all__ = ["History", "fit", "learning_rate", "load", "save"]
 
@@ -36,6 +38,12 @@ class History:
 def learning_rate(step: int, steps: int, peak: float, warmup: float = 0.02) -> float:
     """Learning rate of one step: a linear rise over the first share `warmup`, times a cosine to 0.
 
+    Args:
+        step: which step, from 0 to steps - 1.
+        steps: how many there are in all.
+        peak: the highest rate that it could reach.
+        warmup: the share of the steps over which it rises, from 0 to 1.
+
     Source: Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts" (2017),
     without the restarts.
 
@@ -50,30 +58,38 @@ def learning_rate(step: int, steps: int, peak: float, warmup: float = 0.02) -> f
 def fit(
     model: nn.Module,
     loss: Callable[..., Tensor],
-    data: tuple[Tensor, ...],
+    data: Tensor | tuple[Tensor, ...],
     *,
     steps: int,
     batch_size: int = 256,
     peak: float = 2e-3,
     clip: float = 1.0,
-    held_out: tuple[Tensor, ...] | None = None,
+    held_out: Tensor | tuple[Tensor, ...] | None = None,
     every: int = 200,
 ) -> History:
     """Train a model in place by Adam, with a cosine learning rate and clipped gradients.
 
+    It is trained on the device that FIVE_RINGS_DEVICE names, where the batches go as well, and comes back to
+    its own. Held-out data meet it in evaluation mode, batches in training mode.
+
     Args:
         model: whose parameters are trained.
-        loss: called with one batch of each tensor in `data`; returns a scalar in nats.
-        data: tensors of equal length; each batch is drawn from them at random, with replacement.
+        loss: called with one batch of each tensor in `data`; returns a scalar, for a flow in nats.
+        data: a tensor, or a tuple of tensors of equal length; batches are drawn at random, with replacement.
         steps, batch_size: how many updates, and on how many points each.
         peak: the highest learning rate.
         clip: bound on the norm of the gradient.
         held_out: tensors like `data`, on which the loss is taken every `every` steps.
 
+    Returns:
+        The loss of every step, and the held-out losses.
+
     Raises:
-        TypeError, ValueError: a count below 1, or data of unequal lengths.
-        FloatingPointError: the loss or its gradient is not finite. The message names the step, and
-            the model keeps the last parameters that had a finite loss.
+        TypeError: a count that is no whole number, or data that are no tensors.
+        ValueError: a count below 1; data that are empty, infinite, nan or of unequal lengths; another number
+            of tensors held out than in the data; a model without parameters.
+        FloatingPointError: the loss or its gradient is not finite. The message names the step, and the
+            model keeps the last parameters and buffers that had a finite loss.
 
     Source: Kingma and Ba, "Adam: a method for stochastic optimization" (2015).
     """
@@ -82,39 +98,72 @@ def fit(
     require_count(every, "every")
     require_positive(peak, "peak")
     require_positive(clip, "clip")
-    if not data or len({len(part) for part in data}) != 1 or not len(data[0]):
-        raise ValueError(f"data has lengths {[len(part) for part in data]}; they must agree, and not be 0")
+    data = _parts(data, "data")
+    held_out = None if held_out is None else _parts(held_out, "held_out", len(data))
     parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(parameters, lr=peak, fused=True)
-    last_good = [p.detach().clone() for p in parameters]
+    if not parameters:
+        raise ValueError(f"model is a {type(model).__name__} without parameters to train")
     history = History()
-    started = time.process_time()
-    for step in tqdm(range(steps), disable=not shows_progress()):
-        index = torch.randint(len(data[0]), (batch_size,))
-        value = loss(*(part[index] for part in data))
-        optimizer.zero_grad()
-        value.backward()
-        norm = nn.utils.clip_grad_norm_(parameters, clip)
-        if not torch.isfinite(value):
-            _copy(parameters, last_good)
-            raise FloatingPointError(f"step {step}: the loss is {value.item()}; {KEPT}")
-        if not torch.isfinite(norm):
-            raise FloatingPointError(f"step {step}: the gradient has norm {norm.item()}; {KEPT}")
-        _copy(last_good, parameters)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, steps, peak)
-        optimizer.step()
-        history.loss.append(value.item())
-        if held_out is not None and ((step + 1) % every == 0 or step + 1 == steps):
-            paused = time.process_time()
-            with torch.no_grad():
-                validation = loss(*held_out).item()
-            if not math.isfinite(validation):
-                _copy(parameters, last_good)
-                raise FloatingPointError(f"step {step}: the held-out loss is {validation}; {KEPT}")
-            history.validation.append((step + 1, paused - started, validation))
-            started += time.process_time() - paused  # validation is not training
+    with _in_training(model) as where:
+        optimizer = torch.optim.Adam(parameters, lr=peak, fused=True)
+        state = [*parameters, *model.buffers()]
+        last_good = [part.detach().clone() for part in state]
+        started = time.process_time()
+        for step in tqdm(range(steps), disable=not shows_progress()):
+            index = torch.randint(len(data[0]), (batch_size,), device="cpu")
+            value = loss(*(part[index].to(where) for part in data))
+            optimizer.zero_grad()
+            value.backward()
+            norm = nn.utils.clip_grad_norm_(parameters, clip)
+            if not torch.isfinite(value):
+                _copy(state, last_good)
+                raise FloatingPointError(f"step {step}: the loss is {value.item()}; {KEPT}")
+            if not torch.isfinite(norm):  # at parameters whose loss is finite: they stay
+                raise FloatingPointError(f"step {step}: the gradient has norm {norm.item()}; {KEPT}")
+            _copy(last_good, state)
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(step, steps, peak)
+            optimizer.step()
+            history.loss.append(value.item())
+            if held_out is not None and ((step + 1) % every == 0 or step + 1 == steps):
+                paused = time.process_time()
+                model.eval()
+                with torch.no_grad():
+                    validation = loss(*(part.to(where) for part in held_out)).item()
+                model.train()
+                if not math.isfinite(validation):
+                    _copy(state, last_good)
+                    raise FloatingPointError(f"step {step}: the held-out loss is {validation}; {KEPT}")
+                history.validation.append((step + 1, paused - started, validation))
+                started += time.process_time() - paused  # validation is not training
     return history
+
+
+@contextmanager
+def _in_training(model: nn.Module) -> Iterator[torch.device]:
+    """The model in training mode on the device of FIVE_RINGS_DEVICE; afterwards as and where it was."""
+    home, mode = next(model.parameters()).device, model.training
+    where = device()
+    try:
+        model.to(where).train()
+        yield where
+    finally:
+        model.to(home).train(mode)
+
+
+def _parts(data: object, name: str, count: int | None = None) -> tuple[Tensor, ...]:
+    """Data as a tuple of tensors that belong together row by row."""
+    parts = (data,) if isinstance(data, Tensor) else data
+    if not isinstance(parts, (tuple, list)) or not all(isinstance(part, Tensor) for part in parts):
+        raise TypeError(f"{name} is a {type(data).__name__}; it must be a tensor, or a tuple of tensors")
+    lengths = [len(part) for part in parts]
+    if len(set(lengths)) != 1 or not lengths[0]:
+        raise ValueError(f"{name} has lengths {lengths}; they must agree, and not be 0")
+    if count not in (None, len(parts)):
+        raise ValueError(f"{name} has {len(parts)} tensors; it must have {count}, as data has")
+    for part in parts:
+        require_finite(part, name)
+    return tuple(parts)
 
 
 def _copy(into: list[Tensor], values: list[Tensor]) -> None:
@@ -122,16 +171,30 @@ def _copy(into: list[Tensor], values: list[Tensor]) -> None:
         torch._foreach_copy_(into, values)
 
 
-def save(model: nn.Module, name: str) -> Path:
-    """Write a model's tensors to `NAME.safetensors` in the models' folder, whole or not at all.
+def _own(model: nn.Module) -> nn.Module:
+    """The model itself, where `torch.compile` has wrapped it."""
+    return getattr(model, "_orig_mod", model)
 
-    Raises:
-        ValueError: a tensor holds values that are not finite.
+
+def save(model: nn.Module, name: str) -> Path:
+    """Write a model's tensors, structure and settings to `NAME.safetensors`, whole or not at all.
+
+    The folder is the one that FIVE_RINGS_SAVE names; without it `my_models` in the working folder, so that a
+    reader's run leaves the models that come with the book alone, and a line says where the file is.
+
+    Args:
+        model: any module.
+        name: of the file, without its ending.
 
     Returns:
         The file's path.
+
+    Raises:
+        ValueError: a tensor holds values that are not finite.
     """
-    state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    model = _own(model)
+    # Copies: a layer that stands in a flow twice has its tensors once, which the format does not allow.
+    state = {key: value.detach().cpu().contiguous().clone() for key, value in model.state_dict().items()}
     for key, value in state.items():
         if not torch.isfinite(value).all():
             raise ValueError(f"{key} of this {type(model).__name__} is not finite; it was not saved")
@@ -146,17 +209,25 @@ def save(model: nn.Module, name: str) -> Path:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+    if saves_to_own_folder():
+        print(f"saved to {path}; load(..., folder={str(folder)!r}) reads it back")
     return path
 
 
-def load(model: nn.Module, name: str, folder: Path | None = None) -> None:
-    """Fill a model with the tensors of `NAME.safetensors`, from the committed models by default.
+def load(model: nn.Module, name: str, folder: Path | str | None = None) -> None:
+    """Fill a model in place with the tensors of `NAME.safetensors`.
+
+    Args:
+        model: of the structure and the settings that the file was saved from.
+        name: of the file, without its ending.
+        folder: where it is; by default among the models that come with the book.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is truncated or not safetensors, or was saved from another model.
     """
-    path = (folder or models_folder()) / f"{name}.safetensors"
+    model = _own(model)
+    path = Path(models_folder() if folder is None else folder) / f"{name}.safetensors"
     if not path.is_file():
         raise FileNotFoundError(f"no model {name!r}: {path} does not exist")
     try:
@@ -176,6 +247,10 @@ def load(model: nn.Module, name: str, folder: Path | None = None) -> None:
             f"{path} was saved from another {type(model).__name__}: {len(differing)} tensors differ, "
             f"first {differing[0]!r} (file {found.get(differing[0])}, model {own.get(differing[0])})"
         )
-    if structure != repr(model):  # tensors may fit where activations differ
-        raise ValueError(f"{path} was saved from a {type(model).__name__} of another structure")
+    if structure != repr(model):  # tensors may fit where activations or settings differ
+        pairs = zip_longest(structure.splitlines(), repr(model).splitlines(), fillvalue="nothing")
+        theirs, ours = next((a.strip(), b.strip()) for a, b in pairs if a != b)
+        raise ValueError(
+            f"{path} is a {type(model).__name__} of other settings: it has {theirs!r} where this has {ours!r}"
+        )
     model.load_state_dict(state)

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import archive
-import finish
+import html_postprocess
 import pytest
 from browser import ROOT, pages
 
@@ -61,7 +61,7 @@ def test_chapter_offers_its_notebook(built: Path, page: str) -> None:
 def test_hosts_are_offered_where_there_is_an_address(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     monkeypatch.setenv("FIVE_RINGS_REPOSITORY", address)
     config = SimpleNamespace(html_theme_options={"launch_buttons": {"colab_url": ""}, "other": 1})
-    finish.offer_hosts(None, config)
+    html_postprocess.offer_hosts(None, config)
     assert config.html_theme_options["other"] == 1
     assert config.html_theme_options.get("repository_url", "") == address
     assert bool(config.html_theme_options["launch_buttons"]["colab_url"]) == bool(address)

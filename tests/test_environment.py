@@ -74,11 +74,45 @@ def test_a_bad_choice_of_progress_is_named(value: str, monkeypatch: pytest.Monke
         environment.shows_progress()
 
 
-def test_models_stand_in_the_repository_and_are_saved_there_unless_told(
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_readers_models_do_not_overwrite_those_of_the_book(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Without a word they go to a folder of their own, and a line says where."""
+    monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("FIVE_RINGS_SAVE", raising=False)
-    assert environment.models_folder() == environment.save_folder() == Path(__file__).parents[1] / "models"
-    monkeypatch.setenv("FIVE_RINGS_SAVE", "elsewhere")
-    assert environment.save_folder() == Path("elsewhere")
-    assert environment.models_folder().name == "models"
+    assert environment.models_folder() == Path(__file__).parents[1] / "models"
+    before = {path: path.read_bytes() for path in environment.models_folder().iterdir()}
+    model = torch.nn.Linear(2, 2)
+    assert training.save(model, "affine") == Path("my_models/affine.safetensors")
+    assert "saved to my_models" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in environment.models_folder().iterdir()} == before
+    other = torch.nn.Linear(2, 2)
+    training.load(other, "affine", "my_models")
+    assert torch.equal(other.weight, model.weight)
+
+
+def test_models_are_saved_where_the_variable_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FIVE_RINGS_SAVE", str(tmp_path / "deep" / "down"))
+    assert training.save(torch.nn.Linear(2, 2), "one").parent == tmp_path / "deep" / "down"
+    assert capsys.readouterr().out == ""  # a validated chapter prints the same wherever it saves
+
+
+def test_training_takes_place_on_the_device_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen on "meta", the one other device that every machine has. It holds no values, so the model stays."""
+
+    class Watched(torch.nn.Linear):
+        def to(self, device: torch.device) -> torch.nn.Module:
+            moves.append(torch.device(device).type)
+            return self
+
+    def loss(x: torch.Tensor) -> torch.Tensor:
+        batches.append(x.device.type)
+        raise InterruptedError
+
+    moves, batches = [], []
+    monkeypatch.setenv("FIVE_RINGS_DEVICE", "meta")
+    with pytest.raises(InterruptedError):
+        training.fit(Watched(2, 1), loss, torch.ones(4, 2), steps=1)
+    assert moves == ["meta", "cpu"] and batches == ["meta"]

@@ -15,8 +15,9 @@ from test_models import BUILDERS
 from torch import Tensor, nn
 
 from helpers import ode
+from helpers.distributions import StandardNormal
 from helpers.explorer import CONTROLS, PARTS, describe, explorer_html
-from helpers.flows import Coupling, NormalizingFlow, Permutation, StandardNormal, affine_flow
+from helpers.flows import Coupling, NormalizingFlow, Permutation, affine_flow
 from helpers.matching import VelocityField
 from helpers.path import RingsPath
 from helpers.rings import OlympicRings
@@ -245,7 +246,7 @@ def test_paths_along_a_learned_field(tab: Page, name: str, method: str, way: str
 def test_a_field_in_the_precision_of_the_chapters(tab: Page, name: str) -> None:
     field = committed(name)
     points, ring = some_points(field)
-    theirs = ode.integrate(field, points.float(), STEPS, ring=ring).double()
+    theirs = ode.integrate(field, points.float(), STEPS, context=ring).double()
     assert (follow(tab, describe(field), points, ring)[-1] - theirs).norm(dim=1).max() < 1e-4
 
 
@@ -296,7 +297,7 @@ def test_paths_along_the_exact_field(tab: Page, method: str, way: str) -> None:
     times = 0.995 * (1 - (1 - torch.arange(25, dtype=torch.float64) / 24) ** 2)
     theirs = points
     for span in {"forward": [times], "backward": [times.flip(0)], "return": [times, times.flip(0)]}[way]:
-        theirs = ode.integrate(lambda x, t, ring: path.velocity(x, t, ring), theirs, span, method)
+        theirs = ode.integrate(lambda x, t, context: path.velocity(x, t, ring), theirs, span, method)
     assert (ours - theirs).norm(dim=1).max() < 1e-4
 
 
@@ -599,9 +600,9 @@ def test_the_worst_of_five_labels(chromium: Browser, name: str, way: str) -> Non
     tab.set_content(html(name, way=way, method="euler", late=1, steps=8))
     field, ring = committed(name).double(), torch.arange(5)
     z = torch.tensor([start_of(tab)], dtype=torch.float64).expand(5, 2)
-    x = ode.integrate(field, z, 8, "euler", ring=ring)
+    x = ode.integrate(field, z, 8, "euler", context=ring)
     back = ode.integrate(field, x, 8, "euler", 1.0, 0.0, ring) - z
-    missed = back if way == "return" else x - ode.integrate(field, z, 400, ring=ring)
+    missed = back if way == "return" else x - ode.integrate(field, z, 400, context=ring)
     shown = float(re.search(r"worst .*? ([\d.]+) from", said(tab))[1])
     assert shown == pytest.approx(float(missed.norm(dim=1).max()), rel=0.06)
     assert tab.is_disabled("[name=arrows]")

@@ -20,10 +20,9 @@ from helpers.flows import (
     AffineCoupling,
     NormalizingFlow,
     Permutation,
-    StandardNormal,
     affine_flow,
-    periodic_features,
 )
+from helpers.networks import periodic_features
 
 Randomized = Callable[..., nn.Module]
 Jacobian = Callable[..., Tensor]
@@ -36,30 +35,7 @@ def labels(n: int, classes: int) -> Tensor | None:
     return torch.arange(n) % classes if classes else None
 
 
-def layers(dim: int, classes: int, randomized: Randomized) -> list[nn.Module]:
-    """Every kind of layer, none of them its own inverse where the dimension allows it."""
-    return [
-        randomized(AffineCoupling(dim, hidden=16, depth=2, classes=classes), size=1.5),
-        Permutation([*range(1, dim), 0]),
-    ]
-
-
-# --- a layer by itself ------------------------------------------------------------------------------
-
-
-@every_size
-@with_and_without_classes
-@pytest.mark.parametrize("direction", ["forward", "inverse"])
-def test_the_log_det_of_each_layer_is_autograds(
-    dim: int, classes: int, direction: str, randomized: Randomized, jacobian: Jacobian
-) -> None:
-    z, ring = 1.5 * torch.randn(500, dim), labels(500, classes)
-    for layer in layers(dim, classes, randomized):
-        map_ = partial(getattr(layer, direction), ring=ring)
-        log_det = map_(z)[1]
-        assert (log_det - slogdet(jacobian(map_, z)).logabsdet).abs().max() < 1e-5
-        if isinstance(layer, AffineCoupling):
-            assert log_det.abs().max() > 0.1  # zero everywhere would be no test
+# --- a whole flow (each layer by itself: test_layers.py) -----------------------------------------------
 
 
 @given(
@@ -92,7 +68,7 @@ def test_any_flow_is_undone_by_its_inverse_and_knows_its_jacobian(
     rounding = 1e-13 * math.exp(flow.layers[0].limit * couplings) * max(1, far, float(x.abs().max()))
     assert (back - z).abs().max() < rounding
     assert (log_det + log_det_back).abs().max() < rounding
-    matrix = jacobian(partial(flow, ring=ring), z)
+    matrix = jacobian(partial(flow, context=ring), z)
     error = (log_det - slogdet(matrix).logabsdet).abs()
     assert (error < 1e-13 * torch.linalg.cond(matrix)).all()
 
@@ -106,24 +82,7 @@ def test_in_float64_a_whole_flow_is_exact_to_rounding(
     z, ring = torch.randn(2000, dim, dtype=torch.float64), labels(2000, classes)
     x, log_det = flow(z, ring)
     assert (flow.inverse(x, ring)[0] - z).abs().max() < 1e-10
-    assert (log_det - slogdet(jacobian(partial(flow, ring=ring), z)).logabsdet).abs().max() < 1e-11
-
-
-@every_size
-def test_a_coupling_keeps_the_first_half_and_moves_the_rest(dim: int, randomized: Randomized) -> None:
-    layer, z = randomized(AffineCoupling(dim)), torch.randn(50, dim)
-    x, _ = layer(z)
-    assert torch.equal(x[:, : dim // 2], z[:, : dim // 2])
-    assert (x[:, dim // 2 :] != z[:, dim // 2 :]).all()
-
-
-@every_size
-@with_and_without_classes
-def test_a_new_coupling_is_the_identity(dim: int, classes: int) -> None:
-    z, ring = torch.randn(50, dim), labels(50, classes)
-    layer = AffineCoupling(dim, classes=classes)
-    for x, log_det in (layer(z, ring), layer.inverse(z, ring)):
-        assert torch.equal(x, z) and not log_det.any()
+    assert (log_det - slogdet(jacobian(partial(flow, context=ring), z)).logabsdet).abs().max() < 1e-11
 
 
 @pytest.mark.parametrize("limit", [0.5, 3.0])
@@ -187,7 +146,7 @@ class ByHand(nn.Module):
             hidden = hidden if i == 0 else torch.maximum(hidden, 0.01 * hidden)
             hidden = hidden @ weight.T + bias
         raw, shift = hidden[:, 0::2], hidden[:, 1::2]  # in turns, coordinate by coordinate
-        return self.limit * torch.tanh(raw / self.limit), shift
+        return self.limit * torch.tanh(raw), shift
 
     def forward(self, a: Tensor) -> Tensor:
         """The form that normflows wants: shift and log-scale take turns."""
@@ -238,14 +197,6 @@ def test_a_flow_is_zukos_transforms_in_the_same_order(
         x = transform(x)
     assert torch.allclose(flow(z, ring)[0], x, rtol=1e-9, atol=1e-9)
     assert torch.allclose(flow.log_prob(x, ring), theirs.log_prob(x), rtol=1e-9, atol=1e-9)
-
-
-@every_size
-def test_the_base_is_the_standard_normal(dim: int) -> None:
-    base, z = StandardNormal(dim), 3 * torch.randn(100, dim)
-    expected = MultivariateNormal(torch.zeros(dim), torch.eye(dim)).log_prob(z)
-    assert torch.allclose(base.log_prob(z), expected, rtol=1e-6)
-    assert stats.kstest(base.sample(20_000).flatten(), "norm").pvalue > 1e-6
 
 
 # --- a flow as a density ----------------------------------------------------------------------------
@@ -301,18 +252,6 @@ def test_samples_have_the_moments_and_entropy_of_the_density(gridded: Gridded) -
         assert z_scores.abs().max() < 5
 
 
-@with_and_without_classes
-def test_log_prob_is_the_bases_plus_autograds_log_det(
-    classes: int, randomized: Randomized, jacobian: Jacobian, float64: None
-) -> None:
-    flow = randomized(affine_flow(classes=classes))
-    x, ring = torch.randn(500, 2), labels(500, classes)
-    z, _ = flow.inverse(x, ring)
-    base = MultivariateNormal(torch.zeros(2), torch.eye(2)).log_prob(z)
-    truth = base + slogdet(jacobian(partial(flow.inverse, ring=ring), x)).logabsdet
-    assert torch.allclose(flow.log_prob(x, ring), truth, rtol=0, atol=1e-9)
-
-
 def test_log_prob_of_the_average_survives_densities_that_underflow() -> None:
     flow = affine_flow(couplings=1, classes=2)
     far = torch.full((1, 2), 30.0)  # exp(-900) is 0 in float32
@@ -335,14 +274,6 @@ def test_a_trajectory_starts_at_the_noise_and_ends_at_forward(classes: int, rand
         assert torch.equal(states[k], expected)
 
 
-def test_each_point_is_mapped_by_itself(randomized: Randomized, float64: None) -> None:
-    flow = randomized(affine_flow(dim=3, classes=2))
-    z, ring = torch.randn(40, 3), labels(40, 2)
-    together, alone = flow(z, ring), [flow(z[i : i + 1], ring[i : i + 1]) for i in range(40)]
-    for whole, parts in zip(together, zip(*alone)):
-        assert torch.allclose(whole, torch.cat(parts), rtol=1e-9, atol=1e-9)
-
-
 def test_a_flow_of_many_dimensions_keeps_its_permutations_with_its_weights(randomized: Randomized) -> None:
     flow, z = randomized(affine_flow(dim=6)), torch.randn(20, 6)
     other = affine_flow(dim=6)  # drawn after, so with other permutations
@@ -361,18 +292,10 @@ def test_a_flow_without_weights_still_samples_and_scores() -> None:
 # --- classes ----------------------------------------------------------------------------------------
 
 
-def test_a_label_moves_only_the_points_that_carry_it(randomized: Randomized) -> None:
-    flow = randomized(affine_flow(classes=3))
-    z, ring = torch.randn(60, 2), labels(60, 3)
-    changed = torch.where(ring == 1, 2, ring)
-    same = (flow(z, ring)[0] == flow(z, changed)[0]).all(1)
-    assert torch.equal(same, ring != 1)
-
-
 def test_sampling_without_labels_draws_the_classes_evenly() -> None:
     """A layer that shifts class c by 20 c, so that a sample shows which class was drawn."""
     layer = AffineCoupling(classes=4)
-    layer.log_scale_and_shift = lambda a, ring: (torch.zeros_like(a), 20.0 * ring[:, None])
+    layer.read = lambda a, context: torch.stack([0 * a, 20.0 * context[:, None]], dim=2)
     flow = NormalizingFlow([layer])
     drawn = (flow.sample(4000)[:, 1] / 20).round()
     counts = [int((drawn == c).sum()) for c in range(4)]

@@ -176,8 +176,8 @@ class Recorder(nn.Module):
         super().__init__()
         self.formula, self.classes = formula, classes
 
-    def forward(self, x: Tensor, t: Tensor, ring: Tensor | None = None) -> Tensor:
-        self.x, self.t, self.ring = x, t, ring
+    def forward(self, x: Tensor, t: Tensor, context: Tensor | None = None) -> Tensor:
+        self.x, self.t, self.context = x, t, context
         return self.formula(x, t)
 
 
@@ -224,19 +224,19 @@ def test_labels_are_dropped_at_random_and_at_their_rate() -> None:
     n = 20_000
     x0, x1, ring = torch.zeros(n, 2), torch.zeros(n, 2), labels(n, 5)
     matching_loss(field, x0, x1, ring)
-    assert torch.equal(field.ring, ring)
+    assert torch.equal(field.context, ring)
     matching_loss(field, x0, x1, ring, drop=0.1)
-    dropped = field.ring == 5
-    assert torch.equal(field.ring[~dropped], ring[~dropped])
+    dropped = field.context == 5
+    assert torch.equal(field.context[~dropped], ring[~dropped])
     assert stats.binomtest(int(dropped.sum()), n, 0.1).pvalue > 1e-6
     # Neither the label nor the time tells whether it is dropped.
     counts = ring[dropped].bincount(minlength=5)
     assert stats.chisquare(counts.numpy()).pvalue > 1e-6
     assert stats.kstest(field.t[dropped].numpy(), "uniform").pvalue > 1e-6
     matching_loss(field, x0, x1, ring, drop=1.0)
-    assert (field.ring == 5).all()
+    assert (field.context == 5).all()
     matching_loss(field, x0, x1)
-    assert field.ring is None
+    assert field.context is None
 
 
 @pytest.mark.parametrize(("classes", "floor", "reached"), [(0, 2.852, 3.03), (5, 1.530, 1.9)])
@@ -269,7 +269,11 @@ BAD: dict[str, tuple[Callable[[], object], type[Exception], list[str]]] = {
     "field, float64": (lambda: FIELD(ONES.double(), 0.5), TypeError, ["float64", "float32"]),
     "field, ring": (lambda: FIELD(ONES, 0.5, torch.arange(4)), ValueError, ["without classes"]),
     "field, ring 4": (lambda: BY_CLASS(ONES, 0.5, torch.arange(1, 5)), ValueError, ["1 to 4", "0..3"]),
-    "field, short ring": (lambda: BY_CLASS(ONES, 0.5, torch.arange(3)), ValueError, ["ring has shape (3,)"]),
+    "field, short ring": (
+        lambda: BY_CLASS(ONES, 0.5, torch.arange(3)),
+        ValueError,
+        ["context has shape (3,)"],
+    ),
     **{
         f"field, {name}": (lambda name=name: VelocityField(**{name: -1}), ValueError, [f"{name} is -1"])
         for name in ("dim", "hidden", "depth", "classes", "frequencies", "time_frequencies")
@@ -289,7 +293,7 @@ BAD: dict[str, tuple[Callable[[], object], type[Exception], list[str]]] = {
     "loss, ring": (
         lambda: matching_loss(BY_CLASS, ONES, ONES, torch.arange(3)),
         ValueError,
-        ["ring has shape (3,)"],
+        ["context has shape (3,)"],
     ),
     "loss, ring and drop": (
         lambda: matching_loss(BY_CLASS, ONES, ONES, torch.arange(4), drop=0.5, late=-1.0),
@@ -304,7 +308,7 @@ BAD: dict[str, tuple[Callable[[], object], type[Exception], list[str]]] = {
     "loss, drop nothing": (
         lambda: matching_loss(BY_CLASS, ONES, ONES, drop=0.5),
         ValueError,
-        ["ring is missing"],
+        ["context is missing"],
     ),
 }
 

@@ -183,8 +183,8 @@ def test_a_model_by_class_reaches_its_bars(name: str, rings: OlympicRings) -> No
     if isinstance(model, NormalizingFlow):
         kl, samples = kl_to_truth(model.log_prob, x, ring), model.sample(10_000, ring)
     else:
-        kl = kl_to_truth(lambda x, ring: log_prob(model, x, steps=40, ring=ring), x, ring)
-        samples = integrate(model, torch.randn(10_000, 2), steps=40, ring=ring)
+        kl = kl_to_truth(lambda x, ring: log_prob(model, x, steps=40, context=ring), x, ring)
+        samples = integrate(model, torch.randn(10_000, 2), steps=40, context=ring)
     assert 5 * kl.stderr < kl.value < BARS_BY_CLASS[name][0]
     assert on_ring_share(samples, ring).value > BARS_BY_CLASS[name][1]
 

@@ -15,6 +15,8 @@ from nbformat import NotebookNode
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "tools"))
 
+import staleness  # noqa: E402
+
 import notebooks  # noqa: E402
 
 CHAPTERS = [path for path in notebooks.chapters() if path.exists()]
@@ -166,6 +168,9 @@ def test_solutions_are_hidden_everywhere(path: Path) -> None:
     assert_none([cell for cell in hidden if not cell.metadata.get("jupyter", {}).get("source_hidden")])
 
 
+LOADING = 'from helpers import training\n\ntraining.load(flow, "one")\nprint(1)'
+
+
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """A chapter with what its digest covers, in a folder of its own, to be tampered with."""
@@ -174,7 +179,7 @@ def copy(tmp_path: Path) -> Path:
     shutil.copy(ROOT / "requirements.txt", tmp_path)
     (tmp_path / "models" / "one.safetensors").write_bytes(b"weights")
     (tmp_path / "models" / "other.safetensors").write_bytes(b"weights")
-    cell = nbformat.v4.new_code_cell('load(flow, "one")\nprint(1)', id="a", execution_count=1)
+    cell = nbformat.v4.new_code_cell(LOADING, id="a", execution_count=1)
     cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text="1\n")]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# A chapter", id="b"), cell])
     notebook.metadata["five_rings"] = {"digest": notebooks.digest(notebook, tmp_path)}
@@ -192,8 +197,9 @@ def stale(copy: Path) -> bool:
         ("chapter.ipynb", "print(1)", "print(2)"),
         ("chapter.ipynb", "# A chapter", "# A Chapter"),
         ("chapter.ipynb", '"1\\n"', '"2\\n"'),
-        ("helpers/rings.py", "class OlympicRings", "class Rings"),
-        ("helpers/explorer/__init__.py", "def explore", "def show"),
+        ("helpers/training.py", "def load", "def read"),
+        ("helpers/environment.py", "def device", "def machine"),  # training imports it
+        ("helpers/__init__.py", "limit_threads()", "limit_threads( )"),
         ("requirements.txt", "torch==", "torch>="),
         ("models/one.safetensors", "weights", "Weights"),
     ],
@@ -206,35 +212,51 @@ def test_digest_notices(copy: Path, name: str, old: str, new: str) -> None:
     assert stale(copy)
 
 
-def test_digest_notices_a_new_helper_and_a_lost_model(copy: Path) -> None:
-    (copy / "helpers" / "extra.py").write_text("1", encoding="utf-8")
-    assert stale(copy)
-    (copy / "helpers" / "extra.py").unlink()
-    assert not stale(copy)
+def test_digest_notices_a_lost_model(copy: Path) -> None:
     (copy / "models" / "one.safetensors").unlink()
     assert stale(copy)
 
 
 @pytest.mark.parametrize("shown", [True, False])
-def test_digest_notices_the_explorers_scripts_where_it_is_shown(copy: Path, shown: bool) -> None:
+@pytest.mark.parametrize("name", ["__init__.py", "solvers.js"])
+def test_digest_notices_the_explorers_files_where_it_is_imported(copy: Path, name: str, shown: bool) -> None:
     notebook = nbformat.read(copy / "chapter.ipynb", as_version=4)
-    notebook.cells[1].source += "\nexplore(flow)" if shown else ""
+    notebook.cells[1].source += "\nfrom helpers.explorer import explore" if shown else ""
     notebook.metadata["five_rings"] = {"digest": notebooks.digest(notebook, copy)}
     nbformat.write(notebook, copy / "chapter.ipynb")
     assert not stale(copy)
-    (copy / "helpers" / "explorer" / "solvers.js").write_text("1", encoding="utf-8")
+    (copy / "helpers" / "explorer" / name).write_text("1", encoding="utf-8")
     assert stale(copy) == shown
 
 
 def test_digest_leaves_other_things_aside(copy: Path) -> None:
-    """A model that the chapter does not name, a run's timestamps, and how a checkout ends its lines."""
+    """Models and helpers that the chapter does not use, a run's timestamps, how a checkout ends its lines."""
     (copy / "models" / "other.safetensors").write_bytes(b"other weights")
-    text = (copy / "helpers" / "rings.py").read_bytes()
-    (copy / "helpers" / "rings.py").write_bytes(text.replace(b"\n", b"\r\n"))
+    (copy / "helpers" / "rings.py").write_text("RINGS = 5", encoding="utf-8")
+    (copy / "helpers" / "extra.py").write_text("1", encoding="utf-8")
+    text = (copy / "helpers" / "training.py").read_bytes()
+    (copy / "helpers" / "training.py").write_bytes(text.replace(b"\n", b"\r\n"))
     notebook = nbformat.read(copy / "chapter.ipynb", as_version=4)
     notebook.cells[1].metadata["execution"] = {"shell.execute_reply": "2026-01-01"}
     nbformat.write(notebook, copy / "chapter.ipynb")
     assert not stale(copy)
+
+
+def test_the_digest_covers_every_helper_that_a_kernel_imports() -> None:
+    """It follows imports by their text; Python itself says which files they lead to."""
+    for path in CHAPTERS:
+        lines = [
+            ast.unparse(node)
+            for node in ast.parse(code(path)[0].source).body
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("helpers")
+        ]
+        loaded = "print(*[m.__file__ for name, m in sys.modules.items() if name.startswith('helpers')])"
+        program = "\n".join(["import sys", *lines, loaded])
+        run = subprocess.run(
+            [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=ROOT, check=True
+        )
+        covered = staleness.helpers_of([cell.source for cell in code(path)])
+        assert {Path(name) for name in run.stdout.split()} <= set(covered), path.name
 
 
 def test_nbval_compares_claims_and_bounds_but_not_what_was_measured(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from torch.distributions import MultivariateNormal
 from torch.linalg import matrix_exp, slogdet
 from torchdiffeq import odeint
 
-from helpers.flows import UniformBox
+from helpers import ode
+from helpers.distributions import UniformBox
 from helpers.ode import (
     METHODS,
     integrate,
@@ -33,12 +34,12 @@ MATRICES = {
 
 
 def linear(matrix: Tensor) -> Field:
-    return lambda x, t, ring: x @ matrix.T
+    return lambda x, t, context: x @ matrix.T
 
 
-def swirl(x: Tensor, t: Tensor, ring: Tensor | None = None) -> Tensor:
+def swirl(x: Tensor, t: Tensor, context: Tensor | None = None) -> Tensor:
     """A smooth field that depends on the point, the time and the label, and has a divergence."""
-    turn = 1.0 if ring is None else ring[:, None].to(x.dtype) - 0.5
+    turn = 1.0 if context is None else context[:, None].to(x.dtype) - 0.5
     return turn * torch.stack([x[:, 1] + (3 * t).sin(), -x[:, 0]], dim=1) + (2 * x + t).sin() / 2
 
 
@@ -51,7 +52,7 @@ class SmallField(nn.Module):
         kink = nn.SiLU() if smooth else nn.LeakyReLU()
         self.network = nn.Sequential(nn.Linear(dim + 1, 24), kink, nn.Linear(24, dim)).double()
 
-    def forward(self, x: Tensor, t: Tensor, ring: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, context: Tensor | None = None) -> Tensor:
         return 2 * self.network(torch.cat([x, t.expand(len(x), 1)], dim=1))
 
 
@@ -128,7 +129,7 @@ def test_an_adaptive_solver_never_asks_for_times_outside(t0: float, t1: float) -
     """A learned field has no values there, and the last step may be far longer than what is left."""
     seen: list[float] = []
     integrate_adaptive(
-        lambda x, t, ring: seen.append(float(t)) or swirl(x, t), points(), t0, t1, tolerance=1e-2
+        lambda x, t, context: seen.append(float(t)) or swirl(x, t), points(), t0, t1, tolerance=1e-2
     )
     assert min(t0, t1) <= min(seen) and max(seen) <= max(t0, t1)
 
@@ -136,7 +137,7 @@ def test_an_adaptive_solver_never_asks_for_times_outside(t0: float, t1: float) -
 def test_an_adaptive_step_grows_with_the_tolerance() -> None:
     def calls(tolerance: float) -> int:
         seen = []
-        integrate_adaptive(lambda x, t, ring: seen.append(t) or swirl(x, t), points(), tolerance=tolerance)
+        integrate_adaptive(lambda x, t, context: seen.append(t) or swirl(x, t), points(), tolerance=tolerance)
         return len(seen)
 
     assert calls(1e-3) < calls(1e-9)
@@ -153,7 +154,7 @@ def test_a_field_of_the_time_alone_is_a_quadrature_rule(method: str) -> None:
         "midpoint": h * g(start + h / 2),
         "rk4": h / 6 * (g(start) + 4 * g(start + h / 2) + g(start + h)),
     }[method]
-    moved = integrate(lambda x, t, ring: 0 * x + g(t), torch.zeros(1, 2).double(), times, method)
+    moved = integrate(lambda x, t, context: 0 * x + g(t), torch.zeros(1, 2).double(), times, method)
     assert torch.allclose(moved, rule.sum().expand(1, 2), rtol=1e-12)
 
 
@@ -204,7 +205,7 @@ def test_a_step_calls_the_field_as_often_as_promised_at_times_between_its_ends(
 ) -> None:
     seen = []
 
-    def watched(x: Tensor, t: Tensor, ring: Tensor | None) -> Tensor:
+    def watched(x: Tensor, t: Tensor, context: Tensor | None) -> Tensor:
         assert t.ndim == 0 and t.dtype == x.dtype
         seen.append(float(t))
         return x * t
@@ -220,10 +221,10 @@ def test_a_step_calls_the_field_as_often_as_promised_at_times_between_its_ends(
 def test_labels_reach_the_field() -> None:
     x, ring = points(), torch.arange(50) % 2
     for run in (
-        lambda x, ring: integrate(swirl, x, 20, ring=ring),
-        lambda x, ring: trajectory(swirl, x, 20, ring=ring)[-1],
-        lambda x, ring: integrate_adaptive(swirl, x, ring=ring),
-        lambda x, ring: log_prob(swirl, x, 20, ring=ring)[:, None],
+        lambda x, ring: integrate(swirl, x, 20, context=ring),
+        lambda x, ring: trajectory(swirl, x, 20, context=ring)[-1],
+        lambda x, ring: integrate_adaptive(swirl, x, context=ring),
+        lambda x, ring: log_prob(swirl, x, 20, context=ring)[:, None],
     ):
         together = run(x, ring)
         for label in (0, 1):
@@ -265,7 +266,7 @@ def test_gradients_are_those_of_finite_differences(estimated: bool) -> None:
 
     def by_bias(b: Tensor) -> Tensor:
         given = {"network.0.bias": b}
-        moved = lambda x, t, ring: torch.func.functional_call(field, given, (x, t))  # noqa: E731
+        moved = lambda x, t, context: torch.func.functional_call(field, given, (x, t))  # noqa: E731
         return log_prob(moved, x.detach(), 3, probe=probe, gradients=True)
 
     torch.autograd.gradcheck(by_bias, bias.detach().requires_grad_())
@@ -294,7 +295,7 @@ def test_a_path_between_two_gaussians_has_the_density_of_its_end() -> None:
     """x_t = m_t + s_t x_0 with s from 1 to 0.3: the field's divergence depends on the time."""
     mean, s1 = torch.tensor([0.7, -1.2], dtype=torch.float64), 0.3
 
-    def field(x: Tensor, t: Tensor, ring: None) -> Tensor:
+    def field(x: Tensor, t: Tensor, context: None) -> Tensor:
         s = 1 + t * (s1 - 1)
         return mean + (s1 - 1) / s * (x - t * mean)
 
@@ -387,7 +388,7 @@ def test_the_state_takes_the_same_way_with_and_without_a_probe() -> None:
     x, probe = points(5), points(5)
     for kind, given in (("exact", None), ("probe", probe)):
         log_prob(
-            lambda x, t, ring, kind=kind: seen[kind].append(x.detach()) or swirl(x, t), x, 5, probe=given
+            lambda x, t, context, kind=kind: seen[kind].append(x.detach()) or swirl(x, t), x, 5, probe=given
         )
     assert all(torch.equal(a, b) for a, b in zip(seen["exact"], seen["probe"]))
 
@@ -396,9 +397,70 @@ def test_the_divergence_of_one_dimension_is_an_ordinary_integral() -> None:
     """x' = x cos t / (1 + t): log p = log N(x_0) - the integral of cos t / (1 + t), by scipy."""
     growth = quad(lambda t: math.cos(t) / (1 + t), 0, 1)[0]
     x = torch.tensor([[0.4], [-1.1]], dtype=torch.float64)
-    found = log_prob(lambda x, t, ring: x * t.cos() / (1 + t), x, 60)
+    found = log_prob(lambda x, t, context: x * t.cos() / (1 + t), x, 60)
     truth = standard(1).log_prob(x * math.exp(-growth)) - growth
     assert (found - truth).abs().max() < 1e-8
+
+
+# --- what users meet --------------------------------------------------------------------------------
+
+
+def test_the_density_can_be_asked_for_in_inference_mode() -> None:
+    x = points()
+    expected = log_prob(swirl, x, 20)
+    with torch.inference_mode():
+        assert torch.allclose(log_prob(swirl, x.clone(), 20), expected)
+        probe = torch.randn_like(x)
+        assert torch.isfinite(log_prob(swirl, x.clone(), 5, probe=probe)).all()
+
+
+def test_the_noise_comes_along_on_request() -> None:
+    x = points()
+    log_density, z = log_prob(swirl, x, 30, with_noise=True)
+    assert torch.equal(log_density, log_prob(swirl, x, 30))
+    assert torch.allclose(z, integrate(swirl, x, 30, t0=1.0, t1=0.0), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [
+        (lambda x, t, context: x**2, "too short|led no further"),  # from 3 it is infinite at time 1/3
+        (lambda x, t, context: x / (0.5 - t).clamp(min=0), "not finite"),
+        (lambda x, t, context: torch.full_like(x, math.nan), "at t = 0 .* not finite"),
+    ],
+    ids=["blows up", "infinite", "nan"],
+)
+def test_a_field_that_blows_up_ends_with_one_clear_error(field: Callable[..., Tensor], words: str) -> None:
+    with pytest.raises(FloatingPointError, match=words):
+        integrate_adaptive(field, torch.full((2, 2), 3.0))
+
+
+def test_a_field_that_blows_up_ends_without_assertions_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under `python -O` torchdiffeq has no assertion that would stop it; the count of calls does."""
+    monkeypatch.setattr(ode, "MOST_CALLS", 200)
+    monkeypatch.setattr(ode, "odeint", endless)
+    with pytest.raises(FloatingPointError, match="200 calls of the field led no further than t = 0.25"):
+        integrate_adaptive(swirl, points())
+
+
+def endless(f: Callable[..., Tensor], x: Tensor, times: Tensor, **_: object) -> Tensor:
+    """A solver whose steps have become too short to count."""
+    while True:
+        f(times[0] + 0.25, x)
+
+
+@pytest.mark.parametrize("steps", [torch.ones(2, 2), torch.ones(1), torch.tensor(1.0)])
+def test_steps_that_are_no_row_of_times_are_refused(steps: Tensor, no_shape_check: None) -> None:
+    for call in (lambda: integrate(swirl, points(), steps), lambda: log_prob(swirl, points(), steps)):
+        with pytest.raises(ValueError, match="steps has shape .* two or more times"):
+            call()
+
+
+@pytest.mark.parametrize(("method", "last"), [("euler", 0.75), ("midpoint", 0.875), ("rk4", 1.0)])
+def test_which_methods_look_at_the_end_itself(method: str, last: float) -> None:
+    seen = []
+    integrate(lambda x, t, context: seen.append(float(t)) or 0 * x, points(), 4, method)
+    assert max(seen) == last
 
 
 # --- bad input --------------------------------------------------------------------------------------
@@ -407,7 +469,7 @@ ONES, NAN = torch.ones(4, 2), torch.tensor([[0.0, math.nan]])
 BAD: dict[str, tuple[Callable[[], object], type[Exception], list[str]]] = {
     "no tensor": (lambda: integrate(swirl, [[1.0]], 2), TypeError, ["x is a list"]),
     "whole": (lambda: trajectory(swirl, ONES.int(), 2), TypeError, ["x has dtype torch.int32"]),
-    "flat": (lambda: log_prob(swirl, ONES[0], 2), ValueError, ["x has shape (2,)", "(batch, 2)"]),
+    "flat": (lambda: log_prob(swirl, ONES[0], 2), ValueError, ["x has shape (2,)", "(batch, dim)"]),
     "number": (lambda: integrate(swirl, torch.tensor(1.0), 2), ValueError, ["x has shape ()"]),
     "nan": (lambda: integrate(swirl, NAN, 2), ValueError, ["x has 1 entries"]),
     "nan, density": (lambda: log_prob(swirl, NAN, 2), ValueError, ["x has 1 entries"]),
@@ -425,7 +487,11 @@ BAD: dict[str, tuple[Callable[[], object], type[Exception], list[str]]] = {
     ),
     "one time": (lambda: integrate(swirl, ONES, torch.ones(1)), ValueError, ["(1,)", "two or more"]),
     "table of times": (lambda: integrate(swirl, ONES, ONES), ValueError, ["(4, 2)", "two or more"]),
-    "no time": (lambda: trajectory(swirl, ONES, torch.tensor([0, math.nan])), ValueError, ["finite times"]),
+    "no time": (
+        lambda: trajectory(swirl, ONES, torch.tensor([0, math.nan])),
+        ValueError,
+        ["must be finite"],
+    ),
     "forward": (lambda: log_prob(swirl, ONES, torch.linspace(0, 1, 3)), ValueError, ["from 1 down to 0"]),
     "cut short": (lambda: log_prob(swirl, ONES, torch.tensor([1.0, 0.1])), ValueError, ["down to 0"]),
     "late": (lambda: log_prob(swirl, ONES, torch.tensor([0.9, 0.0])), ValueError, ["down to 0"]),
@@ -435,12 +501,12 @@ BAD: dict[str, tuple[Callable[[], object], type[Exception], list[str]]] = {
         ["probe has shape (3, 2)", "(4, 2)"],
     ),
     "narrow field": (
-        lambda: integrate(lambda x, t, ring: x[:, :1], ONES, 2),
+        lambda: integrate(lambda x, t, context: x[:, :1], ONES, 2),
         ValueError,
         ["returned shape (4, 1)", "(4, 2)"],
     ),
     "narrow field, density": (
-        lambda: log_prob(lambda x, t, ring: x[:, :1], ONES, 2),
+        lambda: log_prob(lambda x, t, context: x[:, :1], ONES, 2),
         ValueError,
         ["returned shape (4, 1)"],
     ),

@@ -11,16 +11,14 @@ import zuko
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from normflows.utils.splines import unconstrained_rational_quadratic_spline
-from scipy import stats
 from torch import Tensor, nn
 from torch.linalg import slogdet
 
+from helpers.distributions import StandardNormal, UniformBox
 from helpers.flows import (
     NormalizingFlow,
     Permutation,
     SplineCoupling,
-    StandardNormal,
-    UniformBox,
     spline_flow,
 )
 from helpers.rings import OlympicRings
@@ -265,6 +263,42 @@ def test_slopes_have_a_limit() -> None:
 # --- precision --------------------------------------------------------------------------------------
 
 
+@given(seed=st.integers(0, 2**32), size=st.floats(0, 8))
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_no_slope_is_above_twice_the_steepest_of_its_chord_and_its_ends(seed: int, size: float) -> None:
+    torch.manual_seed(seed)
+    knots = random_knots(40, size)
+    width, height = knots[:, :2].diff(dim=-1).unbind(1)
+    ends = knots[:, 2].exp()
+    steepest = torch.stack([height / width, ends[:, 1:], ends[:, :-1]]).amax(0)
+    share = torch.rand(40, BINS, 50, dtype=torch.float64)
+    x = (knots[:, 0, :-1, None] + share * width[..., None]).flatten(1)
+    slope = spline(x, knots[:, None].expand(40, x.shape[1], 3, BINS + 1))[1].exp()
+    assert (slope.view(40, BINS, 50) <= steepest[..., None] * (2 + 1e-9)).all()
+
+
+def test_twice_the_chord_is_reached_where_both_ends_are_flat() -> None:
+    """At the middle of a bin the slope is 2 s^2 / (2 s + ...): twice the chord's where the ends have none."""
+    flat = torch.cat([torch.zeros(4), torch.full((1,), -9.0)])  # two bins; the inner knot is nearly level
+    knots = spline_knots(flat.double(), reach=1.0)
+    level = Knots(knots.places, torch.full_like(knots.log_slopes, -9.0))
+    slope = rational_quadratic_spline(torch.tensor(-0.5).double(), level)[1].exp()
+    assert float(slope) == pytest.approx(2.0, rel=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_knots_are_computed_in_float32_at_least(dtype: torch.dtype) -> None:
+    raw = (3 * torch.randn(50, 71)).to(dtype)
+    knots, exact = spline_knots(raw), spline_knots(raw.double())
+    assert knots.places.dtype == torch.float32
+    assert torch.allclose(knots.places.double(), exact.places, atol=1e-5)
+    x = (2 * torch.rand(50) - 1).to(dtype)
+    y, log_slope = rational_quadratic_spline(x, knots)
+    expected = rational_quadratic_spline(x.double(), exact)
+    assert y.dtype == torch.float32 and torch.allclose(y.double(), expected[0], atol=1e-4)
+    assert torch.allclose(log_slope.double(), expected[1], atol=1e-2)
+
+
 def test_in_float32_the_way_there_and_back_is_exact_to_rounding() -> None:
     knots = random_knots(20_000).float()
     x = REACH * (2 * torch.rand(20_000) - 1)
@@ -330,22 +364,6 @@ def labels(n: int, classes: int) -> Tensor | None:
     return torch.arange(n) % classes if classes else None
 
 
-@pytest.mark.parametrize("dim", [2, 3, 5])
-@with_and_without_classes
-@pytest.mark.parametrize("direction", ["forward", "inverse"])
-def test_the_log_det_of_a_spline_coupling_is_autograds(
-    dim: int, classes: int, direction: str, randomized: Randomized, jacobian: Jacobian
-) -> None:
-    layer = randomized(SplineCoupling(dim, hidden=16, bins=8, classes=classes).double())
-    z, ring = 1.5 * torch.randn(300, dim, dtype=torch.float64), labels(300, classes)
-    map_ = partial(getattr(layer, direction), ring=ring)
-    moved, log_det = map_(z)
-    assert (log_det - slogdet(jacobian(map_, z)).logabsdet).abs().max() < 1e-10
-    assert log_det.abs().max() > 0.1
-    assert torch.equal(moved[:, : dim // 2], z[:, : dim // 2])
-    assert (moved != z)[:, dim // 2 :][z[:, dim // 2 :].abs() < 2].float().mean() > 0.99
-
-
 @pytest.mark.parametrize("dim", [2, 3])
 @with_and_without_classes
 def test_a_spline_flow_is_undone_by_its_inverse_and_knows_its_jacobian(
@@ -356,18 +374,9 @@ def test_a_spline_flow_is_undone_by_its_inverse_and_knows_its_jacobian(
     x, log_det = flow(z, ring)
     back, log_det_back = flow.inverse(x, ring)
     assert (back - z).abs().max() < 1e-10 and (log_det + log_det_back).abs().max() < 1e-9
-    matrix = jacobian(partial(flow.inverse, ring=ring), x)
+    matrix = jacobian(partial(flow.inverse, context=ring), x)
     error = (log_det_back - slogdet(matrix).logabsdet).abs()
     assert error.max() < 1e-10
-
-
-@pytest.mark.parametrize("dim", [2, 3])
-@with_and_without_classes
-def test_a_new_spline_coupling_is_the_identity(dim: int, classes: int) -> None:
-    z, ring = 2 * torch.randn(50, dim), labels(50, classes)
-    layer = SplineCoupling(dim, classes=classes)
-    for x, log_det in (layer(z, ring), layer.inverse(z, ring)):
-        assert (x - z).abs().max() < 1e-6 and log_det.abs().max() < 1e-5
 
 
 def test_a_spline_coupling_sees_the_labels_and_the_waves_of_its_own_box(randomized: Randomized) -> None:
@@ -434,18 +443,6 @@ def test_no_point_in_the_box_falls_out_by_rounding(randomized: Randomized) -> No
         assert torch.isfinite(flow.log_prob(flow.sample(20_000))).all()
 
 
-def test_the_box_is_uniform() -> None:
-    base = UniformBox(3, reach=1.5)
-    z = base.sample(20_000)
-    assert z.shape == (20_000, 3) and z.abs().max() <= 1.5
-    assert stats.kstest(z.flatten(), stats.uniform(-1.5, 3).cdf).pvalue > 1e-6
-    assert torch.allclose(base.log_prob(z), torch.tensor(-3 * math.log(3)))
-    for dtype in (torch.float32, torch.float64):
-        edge = torch.full((1, 3), 1.5, dtype=dtype)
-        assert torch.isfinite(base.log_prob(torch.nextafter(edge, 2 * edge))).all()
-        assert torch.isneginf(base.log_prob(edge * 1.00001)).all()
-
-
 def test_samples_follow_the_density(randomized: Randomized) -> None:
     """The mean of 1 / (q(x) area) over samples is 1, and their entropy is that of the grid."""
     flow = randomized(spline_flow(reach=1.5, hidden=16).double(), size=0.7)
@@ -509,7 +506,10 @@ BAD: dict[str, tuple[Callable[[], object], list[str]]] = {
     "coupling, waves": (lambda: SplineCoupling(frequencies=-1), ["frequencies is -1"]),
     "coupling, box": (lambda: SplineCoupling(reach=-1.0), ["reach is -1.0", "above 0"]),
     "coupling, space": (lambda: SplineCoupling()(torch.zeros(4, 3)), ["z has shape (4, 3)"]),
-    "coupling, no label": (lambda: SplineCoupling(classes=2).inverse(torch.zeros(1, 2)), ["ring is missing"]),
+    "coupling, no label": (
+        lambda: SplineCoupling(classes=2).inverse(torch.zeros(1, 2)),
+        ["context is missing"],
+    ),
     "no couplings": (lambda: spline_flow(couplings=0), ["couplings is 0"]),
     "base of a line": (
         lambda: NormalizingFlow([Permutation([1, 0])], UniformBox(1)),

@@ -14,8 +14,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from helpers import training
-from helpers.environment import models_folder
-from helpers.flows import NormalizingFlow, affine_flow
+from helpers.distributions import UniformBox
+from helpers.flows import AffineCoupling, NormalizingFlow, Permutation, affine_flow, spline_flow
+from helpers.matching import VelocityField
 from helpers.rings import OlympicRings
 from helpers.training import fit, learning_rate, load, save
 
@@ -182,6 +183,51 @@ def test_training_stops_at_what_is_not_finite_and_keeps_the_last_good_state(
     assert all(torch.equal(now, then) for now, then in zip(model.parameters(), good))
 
 
+def test_data_may_be_one_tensor_and_held_out_data_have_to_match(no_shape_check: None) -> None:
+    model, data = Gaussian(), torch.randn(50)
+    history = fit(model, model.loss, data, steps=3, held_out=data, every=1)
+    assert len(history.validation) == 3
+    for held_out, words in [
+        ((data, data), "held_out has 2 tensors; it must have 1"),
+        (torch.randn(0), r"held_out has lengths \[0\]"),
+        (torch.full((3,), math.nan), "held_out has 3 entries"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            fit(model, model.loss, data, steps=3, held_out=held_out)
+    with pytest.raises(TypeError, match="data is a list; it must be a tensor, or a tuple of tensors"):
+        fit(model, model.loss, [1.0, 2.0], steps=3)
+    with pytest.raises(ValueError, match="data has lengths"):
+        fit(model, model.loss, (data, data[:3]), steps=3)
+    with pytest.raises(ValueError, match="without parameters"):
+        fit(nn.ReLU(), model.loss, data, steps=3)
+
+
+def test_batches_meet_the_model_in_training_mode_and_held_out_data_in_evaluation_mode() -> None:
+    model, modes = nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1)), []
+
+    def loss(x: Tensor) -> Tensor:
+        modes.append((len(x), model.training))
+        return model(x).square().mean() + model[0].weight.square().sum()
+
+    model.eval()
+    fit(model, loss, torch.randn(40, 1), steps=4, batch_size=8, held_out=torch.randn(5, 1), every=2)
+    assert modes == [(8, True), (8, True), (5, False), (8, True), (8, True), (5, False)]
+    assert not model.training
+
+
+def test_buffers_go_back_with_the_parameters() -> None:
+    """A batch normalization has seen the batch whose loss was infinite."""
+    model, calls = nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1)), []
+
+    def loss(x: Tensor) -> Tensor:
+        calls.append([b.clone() for b in model.buffers()])
+        return model(x + 100 * (len(calls) == 4)).square().mean() / (len(calls) != 4)
+
+    with pytest.raises(FloatingPointError, match="step 3"):
+        fit(model, loss, torch.randn(40, 1), steps=9, batch_size=8)
+    assert all(torch.equal(now, then) for now, then in zip(model.buffers(), calls[3]))
+
+
 # --- save and load ----------------------------------------------------------------------------------
 
 
@@ -220,12 +266,6 @@ def test_models_are_read_from_the_committed_ones_unless_a_folder_is_given(
         load(flow, "mine")
     monkeypatch.setattr(training, "models_folder", lambda: folder)
     load(flow, "mine")
-
-
-def test_without_the_variable_models_are_saved_beside_the_helpers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("FIVE_RINGS_SAVE", raising=False)
-    root = Path(__file__).parents[1]
-    assert training.save_folder() == models_folder() == root / "models"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
@@ -340,9 +380,80 @@ def test_a_file_of_another_structure_is_refused_though_its_tensors_fit(
 ) -> None:
     monkeypatch.setenv("FIVE_RINGS_SAVE", str(tmp_path))
     save(nn.Sequential(nn.Linear(2, 2), nn.SiLU()), "smooth")
-    with pytest.raises(ValueError, match="smooth.* of another structure"):
+    with pytest.raises(
+        ValueError, match=r"smooth.* of other settings: it has '.*SiLU.*' where this has '.*ReLU"
+    ):
         load(nn.Sequential(nn.Linear(2, 2), nn.ReLU()), "smooth", tmp_path)
     load(nn.Sequential(nn.Linear(2, 2), nn.SiLU()), "smooth", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("saved", "wanted", "word"),
+    [
+        (lambda: spline_flow(reach=4.0), spline_flow, "reach=4.0"),
+        (lambda: affine_flow(limit=2.0), affine_flow, "limit=2.0"),
+        (lambda: affine_flow(reach=2.0), affine_flow, "reach=2.0"),
+        (lambda: affine_flow(classes=2), lambda: affine_flow(features=2), "classes=2"),
+        # One wave more in place of two labels: the tensors have the same shapes.
+        (lambda: affine_flow(frequencies=3, classes=2), lambda: affine_flow(frequencies=4), "frequencies=3"),
+        (lambda: VelocityField(frequencies=7, time_frequencies=6), VelocityField, "frequencies=7"),
+        (
+            lambda: NormalizingFlow([AffineCoupling()]),
+            lambda: NormalizingFlow([AffineCoupling()], UniformBox()),
+            "N",
+        ),
+    ],
+)
+def test_whatever_changes_the_function_belongs_to_the_models_identity(
+    saved: Callable[[], nn.Module],
+    wanted: Callable[[], nn.Module],
+    word: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The tensors fit each time, and the densities would be off by nats."""
+    monkeypatch.setenv("FIVE_RINGS_SAVE", str(tmp_path))
+    model, other = saved(), wanted()
+    assert {k: v.shape for k, v in model.state_dict().items()} == {
+        k: v.shape for k, v in other.state_dict().items()
+    }
+    save(model, "one")
+    before = {key: value.clone() for key, value in other.state_dict().items()}
+    with pytest.raises(ValueError, match=f"of other settings.*{word}"):
+        load(other, "one", tmp_path)
+    assert all(torch.equal(value, before[key]) for key, value in other.state_dict().items())
+    load(saved(), "one", str(tmp_path))  # a folder may be text
+
+
+def test_a_layer_that_stands_twice_is_saved_and_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FIVE_RINGS_SAVE", str(tmp_path))
+
+    def twice() -> NormalizingFlow:
+        layer = AffineCoupling()
+        return NormalizingFlow([layer, Permutation([1, 0]), layer])
+
+    flow, other = twice(), twice()
+    with torch.no_grad():
+        flow.layers[0].network[-1].bias.fill_(0.3)
+    save(flow, "twice")
+    load(other, "twice", tmp_path)
+    x = torch.randn(10, 2)
+    assert torch.equal(other.log_prob(x), flow.log_prob(x)) and other.layers[0] is other.layers[2]
+
+
+def test_a_compiled_model_and_a_plain_one_read_each_others_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FIVE_RINGS_SAVE", str(tmp_path))
+    plain, other = nn.Linear(3, 2), nn.Linear(3, 2)
+    save(torch.compile(plain), "compiled")  # wraps only; nothing is compiled before the first call
+    load(other, "compiled", tmp_path)
+    assert torch.equal(other.weight, plain.weight)
+    again = torch.compile(nn.Linear(3, 2))
+    load(again, "compiled", tmp_path)
+    assert torch.equal(again.weight, plain.weight)
 
 
 def test_the_same_model_gives_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

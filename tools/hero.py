@@ -1,7 +1,7 @@
 """The pictures of the front page: one for the README, and a live one for the introduction.
 
 `python tools/hero.py` draws the README's: noise on its way through the committed affine flow. The live one is
-written at every build, to _build/hero.html.
+put into the introduction at every build.
 """
 
 import hashlib
@@ -22,7 +22,6 @@ from helpers.rings import OlympicRings
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = ROOT / "book" / "_static" / "hero.png"
-LIVE = ROOT / "_build" / "hero.html"
 
 
 def model_digest() -> str:
@@ -47,14 +46,12 @@ def draw(path: Path = PICTURE) -> None:
     figure.savefig(path, dpi=160, transparent=True, metadata={"Model": model_digest()})
 
 
-def write_live(path: Path = LIVE) -> None:
-    """Write the explorer that plays once when the reader sees it."""
+def live_html() -> str:
+    """The explorer that plays once when the reader sees it."""
     field = VelocityField()
     training.load(field, "matching")
     label = "Two thousand points of noise, carried by a learned velocity field to the five Olympic rings"
-    path.parent.mkdir(exist_ok=True)
-    html = explorer_html(field, "explorer-hero", label, ["points", "way"], points="cloud", autoplay=True)
-    path.write_text(html, encoding="utf-8")
+    return explorer_html(field, "explorer-hero", label, ["points", "way"], points="cloud", autoplay=True)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,11 @@
 """Execute the chapters, and know which of them are stale.
 
 digest: list the stale ones, exit 1 where there is one    strip: drop metadata that editors leave behind
-execute: the stale ones, in the order of _toc.yml         times: bring book/times.md in line with _toc.yml
-A chapter is stale when the digest in its metadata no longer matches its cells, its outputs, the helpers (the
-explorer's script only where it is shown), requirements.txt or the models that it saves or loads.
+execute: the stale ones, in the order of _toc.yml         times: write book/run_times_table.md anew
+What makes a chapter stale: tools/staleness.py.
 """
 
 import argparse
-import hashlib
-import json
 import os
 import re
 import sys
@@ -20,10 +17,17 @@ import yaml
 from nbclient import NotebookClient
 from nbclient.exceptions import CellControlSignal, DeadKernelError
 from nbformat import NotebookNode
+from staleness import digest, is_stale
 
 ROOT = Path(__file__).resolve().parent.parent
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-LANGUAGE = {"name": "python", "pygments_lexer": "ipython3"}  # no version: it differs between machines
+# No version, which differs between machines; the ending is for `nbconvert --to script`.
+LANGUAGE = {
+    "name": "python",
+    "file_extension": ".py",
+    "mimetype": "text/x-python",
+    "pygments_lexer": "ipython3",
+}
 VOLATILE = ("execution", "ExecuteTime", "collapsed", "scrolled")
 ADDRESS = re.compile(r"\b0x[0-9a-f]{8,}\b")
 ROW = re.compile(r"\(\.\./notebooks/(\w+\.ipynb)\) \| ([\d.]+) \| ([\d.]+) \|")
@@ -43,27 +47,6 @@ def write(path: Path, content: NotebookNode | str) -> None:
     part = path.with_name(path.name + ".part")
     part.write_text(text, encoding="utf-8", newline="\n")
     part.replace(path)
-
-
-def digest(notebook: NotebookNode, root: Path = ROOT) -> str:
-    """What a chapter's outputs depend on, and the outputs themselves, in one number."""
-    naming = "\n".join(c.source for c in notebook.cells if "load(" in c.source or "save(" in c.source)
-    models = [path for path in root.glob("models/*.safetensors") if f'"{path.stem}"' in naming]
-    kinds = ("py", "js") if any("explore(" in c.source for c in notebook.cells) else ("py",)
-    texts = [path for kind in kinds for path in root.glob(f"helpers/**/*.{kind}")]
-    cells = [[c.cell_type, c.source, c.metadata.get("tags"), c.get("outputs")] for c in notebook.cells]
-    total = hashlib.sha256(json.dumps(cells, sort_keys=True).encode())
-    for path in sorted([*models, *texts, root / "requirements.txt"]):
-        # Line ends are the checkout's affair: texts are read with universal newlines.
-        content = path.read_bytes() if path in models else path.read_text(encoding="utf-8").encode()
-        total.update(f"{path.relative_to(root).as_posix()} {hashlib.sha256(content).hexdigest()}".encode())
-    return total.hexdigest()
-
-
-def is_stale(path: Path, root: Path = ROOT) -> bool:
-    """Whether a chapter has to be executed again."""
-    notebook = nbformat.read(path, as_version=4)
-    return notebook.metadata.get("five_rings", {}).get("digest") != digest(notebook, root)
 
 
 def strip(notebook: NotebookNode) -> NotebookNode:
@@ -108,7 +91,7 @@ def execute(path: Path) -> None:
 
 def times(new: dict[str, tuple[float, float]]) -> None:
     """Write the table of run times; a chapter that was not executed keeps its entry."""
-    table = ROOT / "book" / "times.md"
+    table = ROOT / "book" / "run_times_table.md"
     old = ROW.findall(table.read_text(encoding="utf-8"))
     known = {name: (float(wall), float(cpu)) for name, wall, cpu in old} | new
     rows = []

@@ -15,7 +15,8 @@ from IPython.display import HTML, display
 from torch import nn
 
 from helpers import ode
-from helpers.flows import AffineCoupling, NormalizingFlow, Permutation, SplineCoupling, UniformBox
+from helpers.distributions import UniformBox
+from helpers.flows import AffineCoupling, NormalizingFlow, Permutation, SplineCoupling
 from helpers.matching import VelocityField
 from helpers.plots import RING_COLOURS
 from helpers.rings import OlympicRings
@@ -40,12 +41,14 @@ def describe(model: nn.Module) -> dict[str, object]:
 
     Raises:
         TypeError: the model is no `NormalizingFlow` of couplings and swaps, and no `VelocityField`.
-        ValueError: it is not two-dimensional.
+        ValueError: it is not two-dimensional, or is told real numbers.
     """
     if not isinstance(model, (NormalizingFlow, VelocityField)):
         raise TypeError(f"model is {type(model).__name__}; it must be a NormalizingFlow or a VelocityField")
     if model.dim != 2:
         raise ValueError(f"model has dim {model.dim}; the explorer shows a plane")
+    if model.features:
+        raise ValueError(f"model has features {model.features}; the explorer knows labels only")
     parts = [model] if isinstance(model, VelocityField) else list(model.layers)
     networks = [part.network for part in parts if not isinstance(part, Permutation)]
     weights = torch.cat([w.detach().float().flatten().cpu() for n in networks for w in n.parameters()])
@@ -110,7 +113,7 @@ def _picture(model: nn.Module, label: str) -> str:
     ring = torch.arange(40) % 5 if model.classes else None
     learned = isinstance(model, VelocityField)
     with torch.no_grad():
-        ways = ode.trajectory(model, z, 12, ring=ring) if learned else torch.stack([z, model(z, ring)[0]])
+        ways = ode.trajectory(model, z, 12, context=ring) if learned else torch.stack([z, model(z, ring)[0]])
     rings = OlympicRings()
     away = (ways[-1][:, None] - rings.centres).norm(dim=-1) - (rings.inner + rings.outer) / 2
     colours = [RING_COLOURS[c] for c in (away.abs().argmin(1) if ring is None else ring)]

@@ -10,20 +10,22 @@ import pytest
 import torch
 
 from helpers.flows import AffineCoupling, NormalizingFlow, Permutation, affine_flow
-from helpers.inputs import (
-    require_count,
-    require_finite,
-    require_points,
-    require_positive,
-    require_rings,
-    require_time,
-)
 from helpers.metrics import kl_to_truth, on_ring_share, round_trip_error, sliced_wasserstein
 from helpers.path import RingsPath
 from helpers.rings import OlympicRings
 from helpers.training import fit, load
+from helpers.validation import (
+    require_context,
+    require_count,
+    require_finite,
+    require_labels,
+    require_points,
+    require_positive,
+    require_time,
+)
 
 RINGS, FLOW, BY_CLASS = OlympicRings(), affine_flow(couplings=1), affine_flow(couplings=1, classes=3)
+BY_NUMBERS = affine_flow(couplings=1, features=2)
 PATH = RingsPath(RINGS)
 STAR, ONES = RINGS.star, torch.ones(4, 2)
 NAN, INF = torch.tensor([[0.0, math.nan]]), torch.tensor([[math.inf, 0.0], [-math.inf, math.nan]])
@@ -54,21 +56,29 @@ BAD: dict[str, tuple[Callable[[], object], type[Exception], list[str]]] = {
         ["z has shape (2, 3)", "(batch, 2)"],
     ),
     "finite": (lambda: require_finite(INF, "z"), ValueError, ["z has 3 entries", "infinite or nan"]),
-    "rings, a list": (lambda: require_rings([0], 1), TypeError, ["ring is a list", "tensor of class labels"]),
-    "rings, real": (lambda: require_rings(torch.zeros(1), 1), TypeError, ["dtype torch.float32", "integers"]),
+    "rings, a list": (
+        lambda: require_labels([0], 1),
+        TypeError,
+        ["ring is a list", "tensor of class labels"],
+    ),
+    "rings, real": (
+        lambda: require_labels(torch.zeros(1), 1),
+        TypeError,
+        ["dtype torch.float32", "integers"],
+    ),
     "rings, bool": (
-        lambda: require_rings(torch.ones(1).bool(), 1),
+        lambda: require_labels(torch.ones(1).bool(), 1),
         TypeError,
         ["dtype torch.bool", "integers"],
     ),
     "rings, too few": (
-        lambda: require_rings(torch.arange(2), 3),
+        lambda: require_labels(torch.arange(2), 3),
         ValueError,
         ["ring has shape (2,)", "(3,)"],
     ),
-    "rings, a column": (lambda: require_rings(torch.zeros(2, 1).long(), 2), ValueError, ["(2, 1)", "(2,)"]),
-    "rings, high": (lambda: require_rings(torch.tensor([0, 5]), 2), ValueError, ["from 0 to 5", "0..4"]),
-    "rings, low": (lambda: require_rings(torch.tensor([-1, 2]), 2, 3), ValueError, ["from -1 to 2", "0..2"]),
+    "rings, a column": (lambda: require_labels(torch.zeros(2, 1).long(), 2), ValueError, ["(2, 1)", "(2,)"]),
+    "rings, high": (lambda: require_labels(torch.tensor([0, 5]), 2), ValueError, ["from 0 to 5", "0..4"]),
+    "rings, low": (lambda: require_labels(torch.tensor([-1, 2]), 2, 3), ValueError, ["from -1 to 2", "0..2"]),
     "count, real": (lambda: require_count(2.0, "steps"), TypeError, ["steps is 2.0", "whole number"]),
     "count, true": (lambda: require_count(True), TypeError, ["n is True", "whole number"]),
     "count, text": (lambda: require_count("3"), TypeError, ["n is '3'", "whole number"]),
@@ -76,7 +86,7 @@ BAD: dict[str, tuple[Callable[[], object], type[Exception], list[str]]] = {
     "positive, 0": (lambda: require_positive(0.0, "clip"), ValueError, ["clip is 0.0", "above 0"]),
     "positive, nan": (lambda: require_positive(math.nan, "clip"), ValueError, ["clip is nan", "finite"]),
     "positive, inf": (lambda: require_positive(math.inf, "clip"), ValueError, ["clip is inf", "finite"]),
-    "positive, text": (lambda: require_positive("1", "clip"), ValueError, ["clip is '1'", "number"]),
+    "positive, text": (lambda: require_positive("1", "clip"), TypeError, ["clip is '1'", "number"]),
     "time, -0.1": (lambda: require_time(-0.1, 2), ValueError, ["t is -0.1", "[0, 1)"]),
     "time, the end": (lambda: require_time(1.0, 2), ValueError, ["t is 1.0", "[0, 1)"]),
     "time, whole 1": (lambda: require_time(1, 2), ValueError, ["t is 1", "[0, 1)"]),
@@ -156,7 +166,7 @@ BAD: dict[str, tuple[Callable[[], object], type[Exception], list[str]]] = {
     "mixed classes": (
         lambda: NormalizingFlow([AffineCoupling(classes=2), AffineCoupling(classes=3)]),
         ValueError,
-        ["number of classes", "[2, 3]"],
+        ["layers disagree", "(2, 0), (3, 0)"],
     ),
     "forward in space": (lambda: FLOW(torch.ones(4, 3)), ValueError, ["z has shape (4, 3)", "(batch, 2)"]),
     "forward nan": (lambda: FLOW(NAN), ValueError, ["z has 1 entries"]),
@@ -170,18 +180,45 @@ BAD: dict[str, tuple[Callable[[], object], type[Exception], list[str]]] = {
     "ring, not asked": (
         lambda: FLOW(STAR, torch.tensor([0])),
         ValueError,
-        ["ring is given", "without classes"],
+        ["context is given", "without classes"],
     ),
-    "ring, not asked 2": (lambda: FLOW.sample(1, torch.tensor([0])), ValueError, ["ring is given"]),
-    "ring, missing": (lambda: BY_CLASS(STAR), ValueError, ["ring is missing", "class-conditional"]),
-    "ring, missing 2": (lambda: BY_CLASS.inverse(STAR), ValueError, ["ring is missing"]),
-    "ring, missing 3": (lambda: BY_CLASS.trajectory(STAR), ValueError, ["ring is missing"]),
-    "ring, missing 4": (lambda: BY_CLASS.layers[0](STAR), ValueError, ["ring is missing"]),
+    "ring, not asked 2": (lambda: FLOW.sample(1, torch.tensor([0])), ValueError, ["context is given"]),
+    "ring, missing": (lambda: BY_CLASS(STAR), ValueError, ["context is missing", "a label for each point"]),
+    "ring, missing 2": (lambda: BY_CLASS.inverse(STAR), ValueError, ["context is missing"]),
+    "ring, missing 3": (lambda: BY_CLASS.trajectory(STAR), ValueError, ["context is missing"]),
+    "numbers, missing": (lambda: BY_NUMBERS.log_prob(STAR), ValueError, ["context is missing", "2 numbers"]),
+    "numbers, labels": (
+        lambda: BY_NUMBERS(STAR, torch.tensor([0])),
+        TypeError,
+        ["context has dtype torch.int64"],
+    ),
+    "numbers, too many": (
+        lambda: BY_NUMBERS.inverse(STAR, torch.ones(1, 3)),
+        ValueError,
+        ["context has shape (1, 3)", "(batch, 2)"],
+    ),
+    "numbers, rows": (
+        lambda: BY_NUMBERS.inverse(ONES, torch.ones(3, 2)),
+        ValueError,
+        ["context has shape (3, 2)", "(4, 2)"],
+    ),
+    "numbers, nan": (lambda: BY_NUMBERS.log_prob(STAR, NAN), ValueError, ["context has 1 entries"]),
+    "labels, numbers": (
+        lambda: BY_CLASS(STAR, torch.ones(1)),
+        TypeError,
+        ["context has dtype torch.float32"],
+    ),
+    "classes and features": (
+        lambda: AffineCoupling(classes=2, features=3),
+        ValueError,
+        ["classes is 2 and features is 3"],
+    ),
+    "permutation of nothing": (lambda: Permutation([]), ValueError, ["order is []"]),
     "ring, too high": (lambda: BY_CLASS.log_prob(STAR, torch.tensor([3])), ValueError, ["3", "0..2"]),
     "ring, too many": (
         lambda: BY_CLASS.sample(1, torch.arange(2)),
         ValueError,
-        ["ring has shape (2,)", "(1,)"],
+        ["context has shape (2,)", "(1,)"],
     ),
     # metrics
     "kl, one point": (lambda: kl_to_truth(FLOW.log_prob, STAR), ValueError, ["number of points is 1"]),
@@ -259,19 +296,26 @@ def test_labels_of_another_integer_type_mean_the_same_or_are_refused(
         try:
             assert torch.equal(call(ring.to(dtype)), expected)
         except TypeError as error:
-            assert f"ring has dtype {dtype}" in str(error)
+            assert f" has dtype {dtype}; class labels must be integers" in str(error)
 
 
 def test_good_input_passes_at_its_limits() -> None:
     require_points(torch.ones(0, 2), 2)
     require_points(torch.ones(1, 7, dtype=torch.float16), 7)
     require_finite(torch.full((2, 2), 3e38))
-    require_rings(torch.tensor([0, 4]), 2)
-    require_rings(torch.tensor([], dtype=torch.int64), 0)
+    require_labels(torch.tensor([0, 4]), 2)
+    require_labels(torch.tensor([], dtype=torch.int64), 0)
     require_count(1)
     require_count(0, least=0)
     require_positive(1e-300, "clip")
     require_positive(2, "clip")
+    require_positive(np.float32(0.5), "clip")
+    require_count(np.int64(3))
+    require_time(np.float64(0.5), 2)
+    require_points(torch.ones(3, 5))
+    require_context(None, 3, 0, 0)
+    require_context(torch.tensor([0, 2]), 2, 3, 0)
+    require_context(torch.ones(2, 4), 2, 0, 4)
     for t in (
         0,
         0.0,

@@ -2,7 +2,9 @@
 
 The theme carries two thousand icons and the book shows some twenty, so the others are left out. Figures
 become WebP, with every pixel kept, or, where they are smooth maps of colour, as close as an eye can tell.
-Both together take up to 3 MB off a page. The introduction's live figure is written before pages are read.
+Both together take up to 3 MB off a page. The introduction's live figure is put in when its page is read.
+
+A page that a later build leaves as it is keeps what was done to it, once: a mark at its end says so.
 
 Where FIVE_RINGS_REPOSITORY holds the repository's public address, https://github.com/OWNER/NAME, each
 chapter gets buttons that open it on Binder or Colab.
@@ -19,6 +21,8 @@ from PIL import Image
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
+LIVE_FIGURE = "<!-- the live figure -->"  # where it stands in book/intro.md
+MARK = "<!-- postprocessed -->"
 FIGURE = re.compile(r"(_images/[\w-]+)\.png")
 ICON = re.compile(r'"?([\w-]+)"?:\[\d+,\d+,\[([^\]]*)\],"[0-9a-f]+",(?:"[^"]*"|\[[^\]]*\])\],?')
 GLYPH = re.compile(r'((?:\.fa-[\w-]+:before,?)+)\{content:"[^"]*"\}')
@@ -58,10 +62,12 @@ def offer_hosts(app: Sphinx, config: Config) -> None:
 
 
 def mend(page: str) -> str:
-    """A page with its repairs, showing the lighter figures."""
+    """A page with its repairs, showing the lighter figures; one that has them already, as it is."""
+    if page.endswith(MARK):
+        return page
     for wrong, right in REPAIRS:
         page = re.sub(wrong, right, page)
-    return FIGURE.sub(r"\1.webp", page)
+    return FIGURE.sub(r"\1.webp", page) + MARK
 
 
 def lighten(figure: Path, kept: Path) -> None:
@@ -104,14 +110,15 @@ def finish(app: Sphinx, error: Exception | None) -> None:
         path.write_text(mend(page), encoding="utf-8", newline="\n")
 
 
-def write_figures(_: Sphinx) -> None:
-    """Write what pages take in."""
-    hero.write_live()
+def put_in_live_figure(_: Sphinx, page: str, source: list[str]) -> None:
+    """Before the introduction is read: nothing is written beside the sources, which may be read-only."""
+    if page == "book/intro":
+        source[0] = source[0].replace(LIVE_FIGURE, hero.live_html())
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
     app.connect("config-inited", offer_hosts)
-    app.connect("builder-inited", write_figures)
+    app.connect("source-read", put_in_live_figure)
     app.connect("build-finished", finish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

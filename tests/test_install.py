@@ -1,0 +1,34 @@
+"""Installing brings the dependencies, and no package called `helpers` to anybody's site-packages."""
+
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import helpers
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def test_a_wheel_holds_metadata_alone(tmp_path: Path) -> None:
+    options = ["--no-deps", "--no-build-isolation", "--quiet", "--disable-pip-version-check"]
+    copy = tmp_path / "checkout"  # a build leaves folders behind
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+        (copy / name).parent.mkdir(exist_ok=True)
+        (copy / name).write_bytes((ROOT / name).read_bytes())
+    (copy / "helpers").mkdir()
+    (copy / "helpers" / "__init__.py").write_text("", encoding="utf-8")
+    command = [sys.executable, "-m", "pip", "wheel", *options, "--wheel-dir", str(tmp_path), str(copy)]
+    subprocess.run(command, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert names and all(".dist-info/" in name for name in names)
+    metadata = zipfile.ZipFile(wheel).read(next(name for name in names if name.endswith("/METADATA")))
+    assert b"Requires-Dist: torch" in metadata
+
+
+def test_the_checkout_itself_is_imported() -> None:
+    """By an editable install, which has no file of the package in site-packages."""
+    assert Path(helpers.__file__).resolve().parent == ROOT / "helpers"
+    assert not (Path(sysconfig.get_paths()["purelib"]) / "helpers").exists()
