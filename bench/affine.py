@@ -7,7 +7,8 @@ import time
 
 import torch
 
-from bench.records import score, write_records
+from bench.judging import score
+from bench.result_files import write_records
 from helpers.flows import affine_flow
 from helpers.rings import OlympicRings
 from helpers.training import fit

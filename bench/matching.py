@@ -8,7 +8,8 @@ import time
 import torch
 from torch import Tensor
 
-from bench.records import score, write_records
+from bench.judging import score
+from bench.result_files import write_records
 from helpers import metrics
 from helpers.matching import VelocityField, independent_pairs, matching_loss
 from helpers.ode import integrate, log_prob

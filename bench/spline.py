@@ -8,7 +8,8 @@ import time
 import torch
 from torch import Tensor
 
-from bench.records import score, write_records
+from bench.judging import score
+from bench.result_files import write_records
 from helpers.flows import spline_flow
 from helpers.rings import OlympicRings
 from helpers.training import fit

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from helpers.validation import require_count, require_positive
+from helpers.validation import require_count, require_points, require_positive
 
 __all__ = ["StandardNormal", "UniformBox"]
 
@@ -20,7 +20,13 @@ class StandardNormal(nn.Module):
         self.dim = dim
 
     def log_prob(self, z: Float[Tensor, "batch dim"]) -> Float[Tensor, " batch"]:
-        """Log-density in nats."""
+        """Log-density in nats.
+
+        Raises:
+            TypeError: `z` is no floating-point tensor.
+            ValueError: its shape is not (batch, dim).
+        """
+        require_points(z, self.dim, "z")
         return -0.5 * z.square().sum(1) - 0.5 * self.dim * math.log(2 * math.pi)
 
     def sample(self, n: int) -> Float[Tensor, "n dim"]:
@@ -47,10 +53,16 @@ class UniformBox(nn.Module):
         super().__init__()
         require_count(dim, "dim")
         require_positive(reach, "reach")
-        self.dim, self.reach = dim, reach
+        self.dim, self.reach = dim, float(reach)
 
     def log_prob(self, z: Float[Tensor, "batch dim"]) -> Float[Tensor, " batch"]:
-        """Log-density in nats: -dim * log(2 reach) inside and on the edge, -inf outside."""
+        """Log-density in nats: -dim * log(2 reach) inside and on the edge, -inf outside.
+
+        Raises:
+            TypeError: `z` is no floating-point tensor.
+            ValueError: its shape is not (batch, dim).
+        """
+        require_points(z, self.dim, "z")
         # A spline may land some roundings beyond the edge, where a point that it moved still counts.
         edge = self.reach * (1 + 8 * torch.finfo(z.dtype).eps)
         inside = (z.detach().abs() <= edge).all(1)

@@ -20,6 +20,7 @@ from helpers.validation import (
     require_context,
     require_count,
     require_finite,
+    require_one_each,
     require_points,
     require_positive,
 )
@@ -43,7 +44,8 @@ class Layer(nn.Module):
 
     It has `forward(z)` and `inverse(x)`, which both return the points, (batch, dim), and the
     log-determinant of the map that was taken, (batch,). Where `classes` or `features` is not 0, the two
-    take the context as a second argument.
+    take the context as a second argument. Its `extra_repr` has to show every setting that is no tensor: a
+    model's file is known by what is shown.
 
     Attributes:
         dim: dimension of a point.
@@ -108,8 +110,8 @@ class Coupling(Layer):
         if classes and features:
             raise ValueError(f"classes is {classes} and features is {features}; one of them must be 0")
         self.dim, self.classes, self.features = dim, classes, features
-        self.frequencies, self.reach = frequencies, reach
-        self.kept, self.moved = dim // 2, dim - dim // 2
+        self.frequencies, self.reach = frequencies, float(reach)
+        self.kept, self.moved, self.numbers = dim // 2, dim - dim // 2, numbers
         inputs = self.kept * (1 + 2 * frequencies) + classes + features
         self.network = zero_ended_network(inputs, hidden, depth, outputs=self.moved * numbers)
 
@@ -121,7 +123,7 @@ class Coupling(Layer):
         if context is not None:
             seen = torch.cat([seen, context_features(context, self.classes, a.dtype)], dim=1)
         # Under autocast the network computes in less precision than the points have; what follows does not.
-        return self.network(seen).to(a.dtype).unflatten(1, (self.moved, -1))
+        return self.network(seen).to(a.dtype).view(len(a), self.moved, self.numbers)
 
     def forward(self, z: Float[Tensor, "batch dim"], context: Context = None) -> Mapped:
         """Map z to x; return x and the log-determinant, (batch,)."""
@@ -174,14 +176,15 @@ class AffineCoupling(Coupling):
     ) -> None:
         super().__init__(dim, hidden, depth, classes, features, frequencies, reach, numbers=2)
         require_positive(limit, "limit")
-        self.limit = limit
+        self.limit = float(limit)
 
     def log_scale_and_shift(
         self, numbers: Float[Tensor, "batch moved 2"]
     ) -> tuple[Float[Tensor, "batch moved"], Float[Tensor, "batch moved"]]:
         """The network's two numbers for each coordinate, the first of them squashed."""
-        log_scale, shift = numbers.unbind(2)
-        return self.limit * log_scale.tanh(), shift
+        raw, shift = numbers.unbind(2)
+        log_scale = raw.tanh()
+        return (log_scale if self.limit == 1 else self.limit * log_scale), shift
 
     def move(self, b: Float[Tensor, "batch moved"], numbers: Tensor) -> tuple[Tensor, Tensor]:
         """Scale, then shift."""
@@ -191,7 +194,8 @@ class AffineCoupling(Coupling):
     def move_back(self, b: Float[Tensor, "batch moved"], numbers: Tensor) -> tuple[Tensor, Tensor]:
         """Take the shift away, then the scale."""
         log_scale, shift = self.log_scale_and_shift(numbers)
-        return (b - shift) * (-log_scale).exp(), -log_scale
+        log_slope = -log_scale
+        return (b - shift) * log_slope.exp(), log_slope
 
     def extra_repr(self) -> str:
         """The settings, as they stand in a saved model's identity."""
@@ -258,6 +262,7 @@ class Permutation(Layer):
         order: a permutation of 0..dim-1.
 
     Raises:
+        TypeError: an entry is no whole number.
         ValueError: `order` is empty, or not such a permutation.
 
     Example:
@@ -268,6 +273,9 @@ class Permutation(Layer):
 
     def __init__(self, order: list[int]) -> None:
         super().__init__()
+        order = list(order)
+        for place in order:
+            require_count(place, "an entry of order", least=0)
         if not order or sorted(order) != list(range(len(order))):
             raise ValueError(f"order is {order}; it must hold each of 0..{max(len(order) - 1, 0)} once")
         self.dim = len(order)
@@ -330,11 +338,12 @@ class NormalizingFlow(nn.Module):
             ValueError: `z` is not finite points of this flow's dim, or `context` does not fit.
         """
         self._require(z, context, "z")
-        log_det = z.new_zeros(len(z))
+        log_dets = []
         for layer in self.layers:
-            z, step = layer(z, *_given(layer, context))
-            log_det = log_det + step
-        return z, log_det
+            z, log_det = layer(z, *_given(layer, context))
+            require_one_each(log_det, len(z), "a layer's log-determinant")
+            log_dets.append(log_det)
+        return z, torch.stack(log_dets).sum(0)
 
     def inverse(self, x: Float[Tensor, "batch dim"], context: Context = None) -> Mapped:
         """Map data to noise; return z and log|det dz/dx|, (batch,).
@@ -343,11 +352,12 @@ class NormalizingFlow(nn.Module):
             TypeError, ValueError: as `forward`, for `x` in place of `z`.
         """
         self._require(x, context, "x")
-        log_det = x.new_zeros(len(x))
+        log_dets = []
         for layer in reversed(self.layers):
-            x, step = layer.inverse(x, *_given(layer, context))
-            log_det = log_det + step
-        return x, log_det
+            x, log_det = layer.inverse(x, *_given(layer, context))
+            require_one_each(log_det, len(x), "a layer's log-determinant")
+            log_dets.append(log_det)
+        return x, torch.stack(log_dets).sum(0)
 
     def log_prob(self, x: Float[Tensor, "batch dim"], context: Context = None) -> Float[Tensor, " batch"]:
         """Log-density at x in nats: the base's at z, plus the log-determinant of the inverse.
@@ -363,7 +373,9 @@ class NormalizingFlow(nn.Module):
             each = [self.log_prob(x, label.expand(len(x))) for label in labels]
             return torch.stack(each).logsumexp(0) - math.log(self.classes)
         z, log_det = self.inverse(x, context)
-        return self.base.log_prob(z) + log_det
+        log_base = self.base.log_prob(z)
+        require_one_each(log_base, len(x), "what base.log_prob returned")
+        return log_base + log_det
 
     @torch.no_grad()
     def sample(self, n: int, context: Context = None) -> Float[Tensor, "n dim"]:
@@ -451,6 +463,7 @@ def spline_flow(
         TypeError: a size that is no whole number.
         ValueError: a size that is too small, `couplings` below 1, or both classes and features.
     """
+    require_count(dim, "dim", least=2)
     require_count(couplings, "couplings")
     require_count(hidden, "hidden")
     require_count(frequencies, "frequencies", least=0)

@@ -206,7 +206,7 @@ def matching_loss(
     Raises:
         TypeError: points or a context of a wrong type; `drop` or `late` is no number.
         ValueError: points that are no pairs, or none; a context that does not fit; a share outside [0, 1];
-            labels to drop where there are none.
+            labels to drop where there are none; a field that returns another shape than x1.
 
     Source: Lipman et al., "Flow matching for generative modeling" (2023), equation 23 without the smallest
     noise; dropping labels: Ho and Salimans, "Classifier-free diffusion guidance" (2022).
@@ -234,4 +234,9 @@ def matching_loss(
         context = torch.where(dropped, field.classes, context)
     t = spread_times(len(x1), late).to(x1)
     xt = x0 + t[:, None] * (x1 - x0)
-    return (x1 - x0 - field(xt, t, context)).square().sum(1).mean()
+    v = field(xt, t, context)
+    if v.shape != xt.shape:
+        raise ValueError(
+            f"the field returned shape {tuple(v.shape)}; it must be that of x1, {tuple(xt.shape)}"
+        )
+    return (x1 - x0 - v).square().sum(1).mean()

@@ -28,6 +28,8 @@ def periodic_features(
         >>> periodic_features(torch.zeros(5, 1), frequencies=4).shape
         torch.Size([5, 9])
     """
+    if not frequencies:
+        return a
     k = torch.arange(1, frequencies + 1, device=a.device, dtype=a.dtype) * (math.pi / reach)
     phase = (a[:, :, None] * k).flatten(1)
     return torch.cat([a, phase.sin(), phase.cos()], dim=1)

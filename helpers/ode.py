@@ -17,7 +17,13 @@ from torchdiffeq import odeint
 
 from helpers.distributions import StandardNormal
 from helpers.networks import Context
-from helpers.validation import require_count, require_finite, require_points, require_positive
+from helpers.validation import (
+    require_count,
+    require_finite,
+    require_one_each,
+    require_points,
+    require_positive,
+)
 
 __all__ = [
     "METHODS",
@@ -85,7 +91,8 @@ def integrate(
         gradients: whether autograd may see through the result. Off, no step is remembered.
 
     Returns:
-        (batch, dim) the points at t1.
+        (batch, dim) the points at t1; infinite or nan where the field carries them beyond all bounds, which
+        `integrate_adaptive` refuses.
 
     Raises:
         TypeError: x is no floating-point tensor; a number of steps that is not whole.
@@ -146,13 +153,16 @@ def integrate_adaptive(
     """
     _require_start(x)
     require_positive(tolerance, "tolerance")
-    _require_times([t0, t1])
+    times = torch.tensor([t0, t1], dtype=x.dtype, device=x.device)
+    _require_times(times.tolist())
+    if not len(x):
+        return x.clone()
     f, calls = _told(field, context, x), 0
 
     def guarded(t: Tensor, x: Tensor) -> Tensor:
         nonlocal calls
         calls += 1
-        v = f(x, t)
+        v = f(x, t.clamp(times.min(), times.max()))  # a guess at the first step may look past t1
         if not torch.isfinite(v).all():
             raise FloatingPointError(f"at t = {float(t):.6g} the field returned values that are not finite")
         if calls > MOST_CALLS:
@@ -161,12 +171,13 @@ def integrate_adaptive(
             )
         return v
 
-    times = torch.tensor([t0, t1], dtype=x.dtype, device=x.device)
     accuracy = {"rtol": tolerance, "atol": tolerance}
     stop = {"step_t": times[-1:]}  # or its last step goes past t1, where a field may have no values
     try:
         return odeint(guarded, x, times, **accuracy, method="dopri5", options=stop)[-1]
-    except AssertionError as error:  # torchdiffeq's own word for steps that have become too short
+    except AssertionError as error:
+        if not str(error).startswith(("underflow", "non-finite")):  # torchdiffeq's own words; not the field's
+            raise
         raise FloatingPointError(f"the steps became too short: {error}; does the field blow up?") from error
 
 
@@ -192,7 +203,8 @@ def velocity_and_divergence(
         div: (batch,) their divergence, or its estimate.
 
     Raises:
-        ValueError: the velocities have another shape than x, or do not tell autograd how they depend on x.
+        ValueError: the velocities have another shape than x, or do not tell autograd how they depend on x
+            (found only where nothing else in them has a gradient).
 
     Source: Hutchinson, "A stochastic estimator of the trace of the influence matrix" (1989).
 
@@ -278,10 +290,15 @@ def log_prob(
     spans = _spans(steps, 1.0, 0.0)
     if isinstance(steps, Tensor) and (steps[0] != 1 or steps[-1] != 0):
         raise ValueError("steps holds times that do not run from 1 down to 0, as the density needs them")
+    if probe is not None:
+        require_points(probe, name="probe", dtype=x.dtype)
     if probe is not None and probe.shape != x.shape:
         raise ValueError(f"probe has shape {tuple(probe.shape)}; it must be that of x, {tuple(x.shape)}")
     dim = x.shape[1]
     base = StandardNormal(dim) if base is None else base
+    if isinstance(context, Tensor) and context.is_inference():
+        with torch.inference_mode(False):
+            context = context.clone()
     f = _told(field, context, x)
 
     def with_divergence(state: Tensor, t: float) -> Tensor:
@@ -293,7 +310,9 @@ def log_prob(
         state = _last(_states(with_divergence, start, method, spans))
         # The way led backward, so that its integral is already minus the one from 0 to 1.
         z = state[:, :dim]
-        log_density = base.log_prob(z) + state[:, dim]
+        log_base = base.log_prob(z)
+        require_one_each(log_base, len(x), "what base.log_prob returned")
+        log_density = log_base + state[:, dim]
     return (log_density, z) if with_noise else log_density
 
 

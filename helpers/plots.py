@@ -316,7 +316,7 @@ def curves(
 ) -> None:
     """Lines over one axis; `floor` is a label and the height of a dotted line; `log` names log axes."""
     figure, (ax,) = _figure(1, 1, 3.2)
-    for (label, (x, y)), colour in zip(series.items(), OTHERS):
+    for (label, (x, y)), colour in zip(series.items(), cycle(OTHERS)):
         style = LINES.get(label, {"color": colour})
         marker = "o" if len(x) < 25 else None
         ax.plot(x, y, label=label, marker=marker, markersize=4, **style)

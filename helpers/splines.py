@@ -72,6 +72,7 @@ def spline_knots(raw: Float[Tensor, "*batch numbers"], reach: float = 2.5, least
         )
     require_positive(reach, "reach")
     require_positive(least, "least")
+    reach, least = float(reach), float(least)  # torch takes no numbers of numpy's in some places
     if least * bins >= 1:
         raise ValueError(f"least is {least}; {bins} bins of that share do not fit into the box")
     sizes, log_slopes = _in_float32_at_least(raw).split([2 * bins, bins - 1], dim=-1)

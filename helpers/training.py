@@ -70,12 +70,14 @@ def fit(
     """Train a model in place by Adam, with a cosine learning rate and clipped gradients.
 
     It is trained on the device that FIVE_RINGS_DEVICE names, where the batches go as well, and comes back to
-    its own. Held-out data meet it in evaluation mode, batches in training mode.
+    its own. Held-out data meet it in evaluation mode, batches in training mode. A loss that draws random
+    numbers draws them for held-out data too, so that `every` changes the batches that follow.
 
     Args:
         model: whose parameters are trained.
         loss: called with one batch of each tensor in `data`; returns a scalar, for a flow in nats.
-        data: a tensor, or a tuple of tensors of equal length; batches are drawn at random, with replacement.
+        data: a tensor, or a tuple of tensors of equal length; batches are drawn from it at random, with
+            replacement.
         steps, batch_size: how many updates, and on how many points each.
         peak: the highest learning rate.
         clip: bound on the norm of the gradient.
@@ -87,7 +89,8 @@ def fit(
     Raises:
         TypeError: a count that is no whole number, or data that are no tensors.
         ValueError: a count below 1; data that are empty, infinite, nan or of unequal lengths; another number
-            of tensors held out than in the data; a model without parameters.
+            of tensors held out than in the data; a model without parameters; a loss that is not one number,
+            or does not depend on them.
         FloatingPointError: the loss or its gradient is not finite. The message names the step, and the
             model keeps the last parameters and buffers that had a finite loss.
 
@@ -112,8 +115,14 @@ def fit(
         for step in tqdm(range(steps), disable=not shows_progress()):
             index = torch.randint(len(data[0]), (batch_size,), device="cpu")
             value = loss(*(part[index].to(where) for part in data))
+            if value.ndim:
+                raise ValueError(
+                    f"loss returned shape {tuple(value.shape)}; it must be one number, such as a mean"
+                )
             optimizer.zero_grad()
             value.backward()
+            if all(p.grad is None for p in parameters):
+                raise ValueError("loss does not depend on the parameters of model; is it another model's?")
             norm = nn.utils.clip_grad_norm_(parameters, clip)
             if not torch.isfinite(value):
                 _copy(state, last_good)
@@ -142,13 +151,15 @@ def fit(
 @contextmanager
 def _in_training(model: nn.Module) -> Iterator[torch.device]:
     """The model in training mode on the device of FIVE_RINGS_DEVICE; afterwards as and where it was."""
-    home, mode = next(model.parameters()).device, model.training
+    home, modes = next(model.parameters()).device, {part: part.training for part in model.modules()}
     where = device()
     try:
         model.to(where).train()
         yield where
     finally:
-        model.to(home).train(mode)
+        model.to(home)
+        for part, mode in modes.items():
+            part.training = mode
 
 
 def _parts(data: object, name: str, count: int | None = None) -> tuple[Tensor, ...]:
@@ -163,7 +174,7 @@ def _parts(data: object, name: str, count: int | None = None) -> tuple[Tensor, .
         raise ValueError(f"{name} has {len(parts)} tensors; it must have {count}, as data has")
     for part in parts:
         require_finite(part, name)
-    return tuple(parts)
+    return tuple(part.detach() for part in parts)
 
 
 def _copy(into: list[Tensor], values: list[Tensor]) -> None:
@@ -199,11 +210,11 @@ def save(model: nn.Module, name: str) -> Path:
         if not torch.isfinite(value).all():
             raise ValueError(f"{key} of this {type(model).__name__} is not finite; it was not saved")
     folder = save_folder()
-    folder.mkdir(parents=True, exist_ok=True)
     # One entry, as several come in random order, and the same model should give the same file.
     content = to_bytes(state, metadata={"model": repr(model)})
     # Written beside its place and then moved there: a reader never meets half a file.
     path, part = folder / f"{name}.safetensors", folder / f"{name}.part"
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         part.write_bytes(content)
         part.replace(path)
@@ -215,7 +226,7 @@ def save(model: nn.Module, name: str) -> Path:
 
 
 def load(model: nn.Module, name: str, folder: Path | str | None = None) -> None:
-    """Fill a model in place with the tensors of `NAME.safetensors`.
+    """Fill a model in place with the tensors of `NAME.safetensors`, in the model's own dtype.
 
     Args:
         model: of the structure and the settings that the file was saved from.

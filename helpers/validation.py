@@ -14,6 +14,7 @@ __all__ = [
     "require_count",
     "require_finite",
     "require_labels",
+    "require_one_each",
     "require_points",
     "require_positive",
     "require_time",
@@ -55,8 +56,14 @@ def require_finite(x: Tensor, name: str = "x") -> None:
         raise ValueError(f"{name} has {int((~finite).sum())} entries that are infinite or nan")
 
 
+def require_one_each(values: Tensor, batch: int, name: str) -> None:
+    """Raise `ValueError` unless `values` has shape (batch,): any other would broadcast, without a word."""
+    if tuple(values.shape) != (batch,):
+        raise ValueError(f"{name} has shape {tuple(values.shape)}; it must be ({batch},)")
+
+
 def require_labels(labels: object, batch: int, classes: int = 5, name: str = "ring") -> None:
-    """Raise unless `labels` is an integer tensor of shape (batch,) with entries in 0..classes-1.
+    """Raise unless `labels` is a tensor of integers (int64), of shape (batch,), with entries in 0..classes-1.
 
     Raises:
         TypeError: `labels` is no tensor, or not of an integer type.
@@ -140,9 +147,11 @@ def require_time(t: object, batch: int, end: bool = False, name: str = "t") -> N
             return
     elif not isinstance(t, numbers.Real) or isinstance(t, bool):
         raise TypeError(f"{name} is {t!r}; it must be a number, or a tensor of times")
-    times = t.detach() if isinstance(t, Tensor) else torch.tensor(float(t), dtype=torch.float64, device="cpu")
-    # Written so that nan, which compares as false, counts as out of range.
-    bad = ~((times >= 0) & ((times <= 1) if end else (times < 1)))
-    if bad.any():
-        first = float(times.flatten()[bad.flatten()][0])
-        raise ValueError(f"{name} is {first}; times must lie in [0, 1{']' if end else ')'}")
+    inside = (t >= 0) & ((t <= 1) if end else (t < 1))  # nan compares as false, and so is outside
+    if isinstance(t, Tensor):
+        if inside.all():
+            return
+        t = t.detach()[~inside].flatten()[0]
+    elif inside:
+        return
+    raise ValueError(f"{name} is {float(t)}; times must lie in [0, 1{']' if end else ')'}")

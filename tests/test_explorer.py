@@ -297,7 +297,7 @@ def test_paths_along_the_exact_field(tab: Page, method: str, way: str) -> None:
     times = 0.995 * (1 - (1 - torch.arange(25, dtype=torch.float64) / 24) ** 2)
     theirs = points
     for span in {"forward": [times], "backward": [times.flip(0)], "return": [times, times.flip(0)]}[way]:
-        theirs = ode.integrate(lambda x, t, context: path.velocity(x, t, ring), theirs, span, method)
+        theirs = ode.integrate(lambda x, t, context: path.velocity(x, t, context), theirs, span, method)
     assert (ours - theirs).norm(dim=1).max() < 1e-4
 
 
@@ -701,7 +701,7 @@ def test_what_it_cannot_show() -> None:
         describe(affine_flow(dim=3, couplings=2))
     with pytest.raises(TypeError, match="Linear"):
         describe(nn.Linear(2, 2))
-    layer = Coupling(2, hidden=4, depth=1, classes=0, frequencies=0, reach=3.0, numbers=2)
+    layer = Coupling(2, hidden=4, depth=1, classes=0, features=0, frequencies=0, reach=3.0, numbers=2)
     with pytest.raises(TypeError, match="holds a Coupling"):
         describe(NormalizingFlow([layer]))
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from conftest import RARE
@@ -234,6 +235,38 @@ def test_a_layer_of_ones_own_joins_the_books(randomized: Randomized) -> None:
     z, log_det = flow.layers[0].inverse(x / 3, labels)
     expected = StandardNormal(2).log_prob(z) + log_det - 2 * math.log(3)
     assert torch.allclose(flow.log_prob(x, labels), expected)
+
+
+class Column(Stretch):
+    """A layer that keeps a dimension which would broadcast (batch, 1) against (batch,)."""
+
+    def inverse(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x / 3, torch.full((len(x), 1), -2 * math.log(3))
+
+
+class Unsummed(nn.Module):
+    """A noise whose log-density was not summed over the coordinates."""
+
+    dim = 2
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        return torch.distributions.Normal(0.0, 1.0).log_prob(z)
+
+
+def test_log_densities_of_another_shape_are_refused_and_do_not_broadcast() -> None:
+    x = torch.randn(2, 2)
+    for flow, words in [
+        (NormalizingFlow([Column()]), r"a layer's log-determinant has shape \(2, 1\); it must be \(2,\)"),
+        (NormalizingFlow([Stretch()], Unsummed()), r"what base.log_prob returned has shape \(2, 2\)"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            flow.log_prob(x)
+
+
+def test_settings_may_be_numbers_of_numpy_or_whole(no_shape_check: None) -> None:
+    flow = spline_flow(reach=np.float32(2.0), couplings=np.int64(1))
+    assert flow.sample(3).abs().max() <= 2
+    assert repr(affine_flow(reach=3, limit=1)) == repr(affine_flow(reach=3.0, limit=1.0))
 
 
 @pytest.mark.parametrize("make", [affine_flow, spline_flow])

@@ -211,6 +211,14 @@ def test_a_gaussians_loss_is_known_and_its_exact_velocity_has_the_least() -> Non
     assert least == pytest.approx(math.pi, abs=5 * 3.5 / 400_000**0.5)
 
 
+def test_a_velocity_of_another_shape_is_refused_and_does_not_broadcast() -> None:
+    x0, x1 = torch.randn(9, 3), torch.randn(9, 3)
+    with pytest.raises(
+        ValueError, match=r"the field returned shape \(9, 1\); it must be that of x1, \(9, 3\)"
+    ):
+        matching_loss(Recorder(lambda x, t: x[:, :1]), x0, x1)
+
+
 def test_late_times_reach_the_field() -> None:
     field = Recorder(lambda x, t: 0 * x)
     x0, x1 = torch.zeros(9000, 2), torch.zeros(9000, 2)

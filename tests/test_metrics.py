@@ -10,7 +10,7 @@ from conftest import RARE
 from scipy import stats
 from torch import Tensor, nn
 
-from helpers.flows import NormalizingFlow, affine_flow
+from helpers.flows import Layer, NormalizingFlow, affine_flow
 from helpers.matching import VelocityField, matching_loss
 from helpers.metrics import Estimate, kl_to_truth, on_ring_share, round_trip_error, sliced_wasserstein
 from helpers.rings import OlympicRings
@@ -137,7 +137,7 @@ def test_sliced_wasserstein_is_a_distance_that_ignores_order_and_repeats(dim: in
     assert sliced_wasserstein(3 * x, 3 * y) == pytest.approx(3 * distance, rel=1e-5)
 
 
-class Leaky(nn.Module):
+class Leaky(Layer):
     """Doubles every point, and comes back with a shift that it should not have."""
 
     dim, classes = 2, 0

@@ -449,6 +449,27 @@ def endless(f: Callable[..., Tensor], x: Tensor, times: Tensor, **_: object) -> 
         f(times[0] + 0.25, x)
 
 
+@pytest.mark.parametrize(("t0", "t1"), [(0.99, 1.0), (0.0, 1.0), (0.001, 0.0), (1.0, 0.0)])
+def test_the_adaptive_method_never_asks_beyond_its_ends(t0: float, t1: float) -> None:
+    """Its first guess at a step has no bound of its own."""
+    seen = []
+    integrate_adaptive(lambda x, t, context: seen.append(float(t)) or swirl(x, t), points(), t0, t1)
+    low, high = sorted((t0, t1))
+    assert low - 1e-6 <= min(seen) and max(seen) <= high + 1e-6
+
+
+def test_the_adaptive_method_takes_no_points() -> None:
+    assert integrate_adaptive(swirl, points()[:0]).shape == (0, 2)
+
+
+def test_an_assertion_of_the_field_is_its_own() -> None:
+    def careful(x: Tensor, t: Tensor, context: None) -> Tensor:
+        raise AssertionError("context must be given")
+
+    with pytest.raises(AssertionError, match="context must be given"):
+        integrate_adaptive(careful, points())
+
+
 @pytest.mark.parametrize("steps", [torch.ones(2, 2), torch.ones(1), torch.tensor(1.0)])
 def test_steps_that_are_no_row_of_times_are_refused(steps: Tensor, no_shape_check: None) -> None:
     for call in (lambda: integrate(swirl, points(), steps), lambda: log_prob(swirl, points(), steps)):

@@ -110,6 +110,11 @@ def test_every_public_function_is_called_here() -> None:
     assert set(CALLS) == set(plots.__all__)
 
 
+def test_no_curve_is_left_out_however_many_there_are(shown: list[Figure]) -> None:
+    plots.curves({f"curve {i}": ([0.0, 1.0], [0.0, float(i)]) for i in range(9)}, "x", "y")
+    assert len(shown[0].axes[0].lines) == 9
+
+
 def test_a_figure_that_fails_is_not_left_open() -> None:
     plt.figure(7)
     with pytest.raises(ZeroDivisionError):

@@ -215,6 +215,27 @@ def test_batches_meet_the_model_in_training_mode_and_held_out_data_in_evaluation
     assert not model.training
 
 
+def test_each_part_comes_back_in_its_own_mode() -> None:
+    model = nn.Sequential(nn.Linear(1, 1), nn.Dropout(0.5))
+    model[1].eval()
+    fit(model, lambda x: model(x).square().mean(), torch.randn(20, 1), steps=2)
+    assert model.training and model[0].training and not model[1].training
+
+
+def test_a_loss_that_cannot_train_the_model_is_named() -> None:
+    model, other, data = Gaussian(), Gaussian(), torch.randn(50)
+    with pytest.raises(ValueError, match="loss does not depend on the parameters of model"):
+        fit(model, other.loss, data, steps=2)
+    with pytest.raises(ValueError, match=r"loss returned shape \(256,\); it must be one number"):
+        fit(model, lambda x: (x - model.loc) ** 2, data, steps=2)
+
+
+def test_data_that_carry_a_gradient_are_left_alone() -> None:
+    model, data = Gaussian(), torch.randn(50, requires_grad=True)
+    fit(model, model.loss, data * 1, steps=3)
+    assert data.grad is None
+
+
 def test_buffers_go_back_with_the_parameters() -> None:
     """A batch normalization has seen the batch whose loss was infinite."""
     model, calls = nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1)), []

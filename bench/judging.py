@@ -1,7 +1,5 @@
-"""What a measurement writes down, and where."""
+"""What a trained model is judged by: KL to the truth and on-ring share, on fresh points."""
 
-import json
-from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -10,9 +8,7 @@ from torch import Tensor
 from helpers import metrics
 from helpers.rings import OlympicRings
 
-__all__ = ["RESULTS", "Judged", "read_records", "score", "write_records"]
-
-RESULTS = Path(__file__).parent / "results"
+__all__ = ["Judged", "score"]
 
 
 class Judged(Protocol):
@@ -43,15 +39,3 @@ def score(flow: Judged, seed: int, points: int = 100_000) -> dict[str, float]:
     if flow.classes:
         found["own_ring_share"] = metrics.on_ring_share(drawn, ring).value
     return found
-
-
-def write_records(name: str, records: list[dict[str, object]]) -> None:
-    """Write records to `results/NAME.json`."""
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
-
-
-def read_records() -> list[dict[str, object]]:
-    """All records of all measurements, by file name."""
-    files = sorted(RESULTS.glob("*.json"))
-    return [record for file in files for record in json.loads(file.read_text(encoding="utf-8"))]

@@ -3,7 +3,7 @@
 Fifteen affine couplings, each with two networks of five linear layers of width 8 (LeakyReLU); batches
 of 128 from a DataLoader, 20 epochs of 250,000 points, Adam at 1e-3 with a cosine schedule by epoch.
 
-python -m bench.reference
+python -m bench.reference_exercise
 """
 
 import time
@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from bench.records import score, write_records
+from bench.judging import score
+from bench.result_files import write_records
 from helpers.flows import Layer, NormalizingFlow, Permutation
 from helpers.rings import OlympicRings
 
@@ -84,7 +85,7 @@ def measure_reference(seed: int) -> dict[str, object]:
 
 def main() -> None:
     """Measure one seed and write the record."""
-    write_records("reference", [measure_reference(seed=0)])
+    write_records("reference_exercise", [measure_reference(seed=0)])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,64 @@
+"""The benchmark beside other libraries compares like with like."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bench import peers
+
+INPUTS = pytest.mark.parametrize("frequencies", peers.INPUTS.values())
+LIBRARIES = pytest.mark.parametrize("library", peers.LIBRARIES)
+
+
+def shapes(model: nn.Module) -> list[tuple[int, ...]]:
+    return [tuple(weight.shape) for weight in model.parameters()]
+
+
+@INPUTS
+@LIBRARIES
+def test_all_have_the_same_weights(library: str, frequencies: int) -> None:
+    ours, theirs = peers.ours(frequencies)[0], peers.LIBRARIES[library](frequencies)[0]
+    assert shapes(theirs) == shapes(ours)
+
+
+@INPUTS
+@LIBRARIES
+def test_every_coupling_moves_the_half_that_the_one_before_has_kept(library: str, frequencies: int) -> None:
+    """And all are at work: the gradient reaches every network."""
+    torch.manual_seed(0)
+    model, log_prob = peers.LIBRARIES[library](frequencies)
+    for weight in model.parameters():
+        nn.init.normal_(weight, std=0.2)
+    seen: list[Tensor] = []
+    firsts = [part for part in model.modules() if isinstance(part, nn.Linear) and part.out_features == 32]
+    for first in firsts[::2]:
+        first.register_forward_hook(lambda _, given, __: seen.append(given[0][:, 0]))
+    log_prob(torch.randn(50, 2)).mean().backward()
+    assert all(weight.grad.abs().max() > 0 for weight in model.parameters())
+    assert len(seen) == peers.COUPLINGS
+    assert all((one - other).abs().max() > 0.1 for one, other in zip(seen, seen[1:]))
+
+
+@INPUTS
+@LIBRARIES
+def test_a_step_lowers_the_loss(library: str, frequencies: int) -> None:
+    torch.manual_seed(0)
+    training = peers.Training(*peers.LIBRARIES[library](frequencies))
+    x = 0.5 * torch.randn(256, 2)
+    first = training.step(x)
+    for _ in range(30):
+        last = training.step(x)
+    assert last < first - 0.05
+
+
+def test_ratios_are_taken_round_by_round() -> None:
+    seconds = {"ours": [1.0, 4.0, 3.0], "slow": [2.0, 16.0, 12.0], "fast": [1.0, 2.0, 1.5]}
+    found = peers.compare(seconds)
+    assert found["slow"] == [0.5, 0.25, 0.25]
+    assert found[peers.FASTEST] == found["fast"] == [1.0, 2.0, 2.0]
+
+
+def test_every_library_takes_its_turn() -> None:
+    seconds = peers.measure_peers(0, rounds=2, steps=6)
+    assert list(seconds) == list(peers.LIBRARIES)
+    assert all(len(values) == 2 and min(values) > 0 for values in seconds.values())
