@@ -505,9 +505,9 @@ BAD: dict[str, tuple[Callable[[], object], list[str]]] = {
     "coupling, classes": (lambda: SplineCoupling(classes=-1), ["classes is -1"]),
     "coupling, waves": (lambda: SplineCoupling(frequencies=-1), ["frequencies is -1"]),
     "coupling, box": (lambda: SplineCoupling(reach=-1.0), ["reach is -1.0", "above 0"]),
-    "coupling, space": (lambda: SplineCoupling()(torch.zeros(4, 3)), ["z has shape (4, 3)"]),
+    "coupling, space": (lambda: spline_flow()(torch.zeros(4, 3)), ["z has shape (4, 3)"]),
     "coupling, no label": (
-        lambda: SplineCoupling(classes=2).inverse(torch.zeros(1, 2)),
+        lambda: spline_flow(classes=2).inverse(torch.zeros(1, 2)),
         ["context is missing"],
     ),
     "no couplings": (lambda: spline_flow(couplings=0), ["couplings is 0"]),
