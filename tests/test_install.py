@@ -1,5 +1,6 @@
 """Installing brings the dependencies, and no package called `helpers` to anybody's site-packages."""
 
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -14,11 +15,9 @@ ROOT = Path(__file__).resolve().parent.parent
 def test_a_wheel_holds_metadata_alone(tmp_path: Path) -> None:
     options = ["--no-deps", "--no-build-isolation", "--quiet", "--disable-pip-version-check"]
     copy = tmp_path / "checkout"  # a build leaves folders behind
+    shutil.copytree(ROOT / "helpers", copy / "helpers", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
-        (copy / name).parent.mkdir(exist_ok=True)
-        (copy / name).write_bytes((ROOT / name).read_bytes())
-    (copy / "helpers").mkdir()
-    (copy / "helpers" / "__init__.py").write_text("", encoding="utf-8")
+        shutil.copy(ROOT / name, copy)
     command = [sys.executable, "-m", "pip", "wheel", *options, "--wheel-dir", str(tmp_path), str(copy)]
     subprocess.run(command, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
