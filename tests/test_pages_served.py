@@ -1,11 +1,11 @@
-"""The built book as a site: served, read on a telephone, heard, searched, read without scripts."""
+"""The built book as a site: served, read on a telephone, heard, read without scripts."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import axe_playwright_python
 import pytest
-from browser import Opened, pages, served
+from browser import FETCH_IMAGES, Opened, pages, served
 from playwright.sync_api import Browser, BrowserContext, Page
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
@@ -21,7 +21,7 @@ def site(built: Path) -> Iterator[str]:
         yield address
 
 
-@pytest.fixture(scope="module", params=[*pages(), "search", "genindex"])
+@pytest.fixture(scope="module", params=[*pages(), "search"])
 def opened(request: pytest.FixtureRequest, chromium: Browser, site: str) -> Iterator[Opened]:
     # With less motion, colours change at once.
     context = chromium.new_context(color_scheme="light", reduced_motion="reduce", viewport=NARROW)
@@ -36,7 +36,7 @@ def test_asks_only_its_own_server(opened: Opened, site: str) -> None:
 
 
 def test_console_is_quiet(opened: Opened) -> None:
-    assert opened.complaints() == []
+    assert opened.errors == []
 
 
 def test_page_is_light(opened: Opened) -> None:
@@ -159,6 +159,7 @@ def without_scripts(chromium: Browser) -> Iterator[BrowserContext]:
 def test_is_read_before_its_scripts_have_run(without_scripts: BrowserContext, site: str, page: str) -> None:
     tab = without_scripts.new_page()
     tab.goto(f"{site}/{page}.html")
+    tab.evaluate(FETCH_IMAGES)
     state = tab.locator("article.bd-article").evaluate("""article => {
         const look = {opacityProperty: true, visibilityProperty: true};
         const shown = part => part.closest('details:not([open])')
@@ -176,23 +177,6 @@ def test_is_read_before_its_scripts_have_run(without_scripts: BrowserContext, si
     tab.close()
     assert state.pop("words") > 100
     assert state == {"hidden": [], "figures": [], "unread": []}
-
-
-@pytest.mark.parametrize("way", ["file", "http"])
-def test_search_finds(chromium: Browser, built: Path, site: str, way: str) -> None:
-    root = built.as_uri() if way == "file" else site
-    tab = chromium.new_page()
-    tab.goto(f"{root}/search.html?q=coupling")
-    found = tab.locator("#search-results li a")
-    found.first.wait_for()
-    tab.locator("#search-results .search-summary", has_text="found").wait_for()
-    assert found.count() >= 3
-    found.first.click()
-    tab.wait_for_url("**/notebooks/*")
-    assert "coupling" in tab.locator("article").inner_text().lower()
-    tab.goto(f"{root}/search.html?q=xylophonist")
-    tab.locator("#search-results .search-summary", has_text="did not match any documents").wait_for()
-    tab.context.close()
 
 
 def test_notebook_can_be_downloaded(chromium: Browser, site: str) -> None:

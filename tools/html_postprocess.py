@@ -16,7 +16,10 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import boxes
+import cells
 import hero
+from docutils import nodes
 from PIL import Image
 from sphinx.application import Sphinx
 from sphinx.config import Config
@@ -116,8 +119,15 @@ def put_in_live_figure(_: Sphinx, page: str, source: list[str]) -> None:
         source[0] = source[0].replace(LIVE_FIGURE, hero.live_html())
 
 
+def rearrange_cells(_: Sphinx, document: nodes.document) -> None:
+    """When a page has been read."""
+    cells.rearrange(document)
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
+    app.add_transform(boxes.Boxes)
+    app.connect("doctree-read", rearrange_cells)
     app.connect("config-inited", offer_hosts)
     app.connect("source-read", put_in_live_figure)
     app.connect("build-finished", finish)

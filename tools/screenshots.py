@@ -5,7 +5,7 @@ python tools/screenshots.py [NAME ...]    only the pages whose names hold one of
 
 import sys
 
-from browser import HTML, ROOT, browser, pages, program
+from browser import FETCH_IMAGES, HTML, ROOT, browser, pages, program
 
 if not program():
     sys.exit("Screenshots need Chromium or Chrome, and none was found.")
@@ -22,6 +22,7 @@ with browser() as chromium:
                 tab.goto((HTML / f"{page}.html").as_uri())
                 # MathJax sets the formulas of a hidden proof as well, so all are there when it is done.
                 tab.evaluate("() => window.MathJax ? MathJax.startup.promise : null")
+                tab.evaluate(FETCH_IMAGES)
                 path = folder / f"{page.rsplit('/')[-1]}-{width}-{scheme}.png"
                 tab.screenshot(path=path, full_page=True)
                 print(path.relative_to(ROOT))
