@@ -7,13 +7,13 @@ python -m bench.run --report    only report what has been measured
 import statistics
 import sys
 from collections import defaultdict
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-from matplotlib.ticker import LogLocator
 
 from bench import affine, matching, peers, reference_exercise, spline
 from bench.result_files import read_records
@@ -53,21 +53,21 @@ def summary() -> str:
 
 @plt.rc_context(plots.STYLE)
 def figure(path: Path) -> None:
-    """Nats above the floor against CPU-seconds of training: one line a seed, one colour a model."""
-    drawing, ax = plt.subplots(figsize=(6.6, 3.8))
-    styles = [(colour, line) for line in ("-", "--") for colour in plots.OTHERS]
-    for (model, group), (colour, line) in zip(by_model().items(), styles):
-        for record in group:
-            seconds, above = zip(*record["trace"])
-            label = model if record is group[0] else None
-            ax.plot(seconds, above, color=colour, linestyle=line, linewidth=1.2, label=label)
+    """Nats above the floor against CPU-seconds of training: of each model the run with the median KL."""
+    drawing, ax = plt.subplots(figsize=(plots.WIDTH, 4.2))
+    drawing.subplots_adjust(left=0.115, right=0.66, bottom=0.13, top=0.97)
+    models = by_model()
+    for model, colour in zip(models, cycle(plots.OTHERS)):
+        middle = sorted(models[model], key=lambda record: record["kl"])[len(models[model]) // 2]
+        seconds, above = zip(*middle["trace"])
+        ax.plot(seconds, above, color=colour, linestyle="--" if "by class" in model else "-", label=model)
     ax.set(xscale="log", yscale="log", xlabel="CPU-seconds of training", ylabel="nats above the floor")
-    ax.yaxis.set_major_formatter("{x:g}")
-    ax.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
-    ax.yaxis.set_minor_formatter("{x:g}")
-    ax.xaxis.set_major_formatter("{x:g}")
-    ax.legend(fontsize=9)
-    drawing.savefig(path, dpi=200, transparent=True)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter("{x:g}")
+    ends = {line.get_label(): line.get_ydata()[-1] for line in ax.lines}
+    handles = sorted(ax.lines, key=lambda line: -ends[line.get_label()])  # as the ends lie
+    ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1.01, 0.4))
+    path.write_text(plots.as_svg(drawing) + "\n", encoding="utf-8", newline="\n")
     plt.close(drawing)
 
 
@@ -81,7 +81,7 @@ def main() -> None:
         peers.main()
     listing = BOOK / "benchmarks_table.md"
     listing.write_text(summary(), encoding="utf-8")
-    figure(BOOK / "_static" / "benchmarks.png")
+    figure(BOOK / "_static" / "benchmarks.svg")
     print(summary())
 
 

@@ -27,6 +27,7 @@ from helpers.validation import (
 
 __all__ = [
     "METHODS",
+    "TITLES",
     "integrate",
     "integrate_adaptive",
     "log_prob",
@@ -65,6 +66,7 @@ METHODS: dict[str, Callable[[Field, Tensor, float, float], Tensor]] = {
     "midpoint": _midpoint,
     "rk4": _rk4,
 }
+TITLES = {"euler": "Euler", "midpoint": "midpoint", "rk4": "RK4"}  # as the text writes them
 
 
 def integrate(

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
@@ -9,7 +10,11 @@ from collections.abc import Callable, Sequence
 import torch
 from IPython.display import Markdown, display
 
-__all__ = ["check", "show", "table"]
+__all__ = ["check", "plain", "show", "table"]
+
+EXPONENT = re.compile(r"(?<=\d)e([+-])0*(?=\d)")  # of a number as Python writes it
+# A number, or what stands for one in its column: with its unit, its error or an exponent, or none at all.
+NUMBER = re.compile(r"[-−]?inf|[-−+<>]? ?[\d.,]+(e-?\d+)?( ?%)?( (±|to) [\d.,]+( ?%)?)?|[-–—]?")
 
 
 def check(
@@ -33,7 +38,7 @@ def check(
 
     Example:
         >>> check("a layer undoes itself", 3.6e-7, below=1e-6)
-        ✓ a layer undoes itself: 3.6e-07 < 1e-06
+        ✓ a layer undoes itself: 3.6e-7 < 1e-6
         >>> check("the share lies between", 0.81, above=0.8, below=0.82)
         ✓ the share lies between: 0.81 > 0.8 and < 0.82
         >>> check("the entropy", 1.4133, near=1.4132727, within=1e-4)
@@ -44,21 +49,35 @@ def check(
         raise ValueError(f"check of {claim!r} needs below, above, or near and within")
     if within is not None and not within > 0:
         raise ValueError(f"check of {claim!r} has within {within}; it must be above 0")
-    parts, holds, shown = [], True, f"{value:.4g}"
+    parts, holds, shown = [], True, plain(value)
     if above is not None:
-        parts.append(f"> {above:g}")
+        parts.append(f"> {plain(above, 6)}")
         holds &= value > above
     if below is not None:
-        parts.append(f"< {below:g}")
+        parts.append(f"< {plain(below, 6)}")
         holds &= value < below
     if near is not None and within is not None:
-        parts.append(f"= {near:.9g} to within {within:g}")
+        parts.append(f"= {plain(near, 9)} to within {plain(within, 6)}")
         holds &= abs(value - near) < within
         shown = f"{value:.{max(0, 1 - math.floor(math.log10(within)))}f}"
     bounds = " and ".join(parts)
     if not holds:
         raise AssertionError(f"{_printable('✗')} {claim}: measured {value:.9g}, wanted {bounds}")
     print(f"{_printable('✓')} {claim}: {shown} {bounds}")
+
+
+def plain(value: float, digits: int = 4) -> str:
+    """A number to so many significant digits, as the book writes it: 0.25, 1200, 1e-6 (and not 1e-06).
+
+    Example:
+        >>> plain(0.000001), plain(12.34567), plain(2e10)
+        ('1e-6', '12.35', '2e10')
+    """
+    return EXPONENT.sub(_short, f"{value:.{digits}g}")
+
+
+def _short(exponent: re.Match[str]) -> str:
+    return f"e{exponent[1].strip('+')}"
 
 
 def _printable(mark: str) -> str:
@@ -86,8 +105,10 @@ def _without_docstrings(source: str) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Show rows under a header; numbers are set to the right."""
-    numeric = [all(not isinstance(row[i], str) for row in rows) for i in range(len(header))]
-    lines = [header, ["---:" if right else ":---" for right in numeric], *rows]
+    """Show rows under a header; numbers are set to the right, with a true minus."""
+    texts = [[EXPONENT.sub(_short, str(cell)) for cell in row] for row in rows]
+    texts = [[re.sub("^-", "−", cell) if NUMBER.fullmatch(cell) else cell for cell in row] for row in texts]
+    numeric = [all(NUMBER.fullmatch(row[i]) for row in texts) for i in range(len(header))]
+    lines = [header, ["---:" if right else ":---" for right in numeric], *texts]
     cells = [[str(cell).replace("|", "\\|") for cell in line] for line in lines]
     display(Markdown("\n".join(f"| {' | '.join(line)} |" for line in cells)))

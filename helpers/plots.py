@@ -1,9 +1,15 @@
-"""Every figure of the book, in one style: transparent ground, mid-grey axes, one colour for each ring.
+"""Every figure of the book, as one set: SVG on a transparent ground, letters that stay letters, one ink.
 
 Each function draws, shows the figure and returns nothing. Panels are given as a mapping from their
-titles, and stand in two columns at most, so that a page on a telephone can still be read.
+titles, and stand in two columns at most, so that a page on a telephone can still be read. The colours of the
+rings are theirs alone; lines, points of no ring and the star have others. The ink is one grey, which the
+book's pages replace by the colour of their text.
 """
 
+import base64
+import io
+import re
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from itertools import cycle
@@ -14,15 +20,22 @@ import torch
 from IPython import get_ipython
 from jaxtyping import Float, Int
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Annulus
-from matplotlib.ticker import NullLocator
-from matplotlib_inline.backend_inline import set_matplotlib_formats
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.transforms import Bbox
+from PIL import Image
 from torch import Tensor
 
+from helpers.page import plain
 from helpers.rings import OlympicRings
 
 __all__ = [
+    "as_svg",
     "curves",
     "densities",
     "fields",
@@ -35,33 +48,48 @@ __all__ = [
 ]
 
 BLUE, GREY, RED, YELLOW, GREEN = RING_COLOURS = ("#0072B2", "#808080", "#D55E00", "#E69F00", "#009E73")
-INK = "#7a7a7a"  # as far from white as from the dark theme's ground
+INK = "#767676"  # 4.5 : 1 on white, for notebooks; nothing else has this colour, as pages replace it
+STAR = "#CC79A7"
+SKY = "#56B4E9"  # points of no ring
+VIOLET, BROWN = "#6A5ACD", "#9C6B1E"
 # Model, truth and floor look the same in every figure; other lines take the rest in turn.
 LINES = {
-    "model": {"color": BLUE, "linestyle": "-"},
+    "model": {"color": VIOLET, "linestyle": "-"},
     "truth": {"color": INK, "linestyle": "--", "zorder": 3},
-    "floor": {"color": RED, "linestyle": ":"},
+    "floor": {"color": INK, "linestyle": ":"},
 }
-SKY = "#56B4E9"  # points of no ring
-OTHERS = (BLUE, GREEN, YELLOW, "#CC79A7", SKY, INK)  # the floor is red
-WIDTH = 5.6  # inches: narrow, so that 12-point letters can be read on a telephone
-WINDOW = (-2.7, 2.7, -1.6, 1.45)  # left, right, bottom, top of every picture of the rings
-
-if get_ipython() is not None:  # in a notebook: two pixels for one, so that lines stay sharp
-    set_matplotlib_formats("retina")
+OTHERS = (VIOLET, "#2A9D9D", BROWN, "#B5489A", "#7F8F2A", SKY)
+# From less to more, and nothing in between: there the page shows through, light or dark.
+SIGNED = LinearSegmentedColormap.from_list(
+    "signed", list(zip((0, 0.5, 0.5, 1), map(to_rgba, (BROWN, BROWN, VIOLET, VIOLET), (1, 0, 0, 1))))
+)
+WIDTH, WIDE = 6.5, 8.0  # inches: of a figure, and of one whose panels stand side by side
+WINDOW = (-2.7, 2.7, -1.7, 1.45)  # left, right, bottom, top of every picture of the rings
+LABEL = 17  # letters in a line beside a curve
 
 STYLE = {
     "figure.facecolor": "none",
     "axes.facecolor": "none",
     "savefig.facecolor": "none",
-    "figure.constrained_layout.use": True,
-    "font.size": 12,
-    "axes.titlesize": 12,
+    "figure.dpi": 72,
+    "savefig.dpi": 160,  # of what is drawn as points of an image
+    "svg.fonttype": "none",
+    "svg.hashsalt": "five rings",  # the same names at every run
+    "font.family": "serif",
+    "font.serif": ["STIX Two Text", "STIXGeneral", "Times New Roman", "DejaVu Serif"],
+    "mathtext.fontset": "stix",
+    "font.size": 11,
+    "axes.titlesize": 11,
+    "axes.labelsize": 11,
+    "xtick.labelsize": 11,
+    "ytick.labelsize": 11,
+    "legend.fontsize": 11,
     "legend.frameon": False,
     "axes.spines.top": False,
     "axes.spines.right": False,
+    "axes.linewidth": 0.7,
     "axes.grid": False,
-    "lines.linewidth": 2,
+    "lines.linewidth": 1.8,
     **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "axes.titlecolor"), INK),
     **dict.fromkeys(("xtick.color", "ytick.color"), INK),
 }
@@ -83,24 +111,81 @@ def _figure_of_the_book(draw: Callable[..., None]) -> Callable[..., None]:
     return drawn
 
 
+def _show() -> None:
+    """Show the figure; a notebook, which is set up for PNG when it draws for the first time, gets SVG."""
+    if (shell := get_ipython()) is not None:
+        formatters = shell.display_formatter.formatters
+        formatters["image/png"].pop(Figure, None)
+        formatters["image/svg+xml"].for_type(Figure, as_svg)
+    plt.show()
+
+
+def as_svg(figure: Figure) -> str:
+    """A figure as SVG, as small as it can be: images of few colours, and no more digits than are seen."""
+    file = io.StringIO()
+    figure.draw_without_rendering()  # so that all is in its place
+    box = figure.get_tightbbox()  # in inches; the width stays, so that letters have one size in all figures
+    crop = Bbox([[min(0, box.x0), box.y0 - 0.03], [max(figure.get_figwidth(), box.x1), box.y1 + 0.03]])
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    figure.savefig(file, format="svg", bbox_inches=crop, metadata=nothing)
+    text = re.sub(r"<\?xml.*?<svg", "<svg", file.getvalue(), count=1, flags=re.DOTALL)
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'(?<=base64,)\s*([A-Za-z0-9+/=\s]+)(?=")', lambda found: _few_colours(found[1]), text)
+    text = text.replace("image-rendering:crisp-edges;image-rendering:pixelated", "")  # smooth, when enlarged
+    text = re.sub(r">\s+<", "><", text).strip()
+    return re.sub(r"<[^>]*>", _shorter, text)
+
+
+def _shorter(tag: re.Match[str]) -> str:
+    """A tag on one line, with no more digits than are seen; what is written in a figure stays whole."""
+    text = re.sub(r"(-?\d+\.\d\d)\d+", r"\1", tag[0])
+    if text.startswith("<path"):
+        text = re.sub(r"(-?\d+\.\d)\d", r"\1", text)
+        text = re.sub(r"\s*([MLCQZz])\s*(?=[-\d\"MLCQZz\s])", r"\1", text)
+    return re.sub(r"\s*\n\s*", " ", text)
+
+
+def _few_colours(png: str) -> str:
+    """A PNG in base64 with a palette of 256 colours, if it has no more, or nearly the same ones."""
+    image, file = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGBA"), io.BytesIO()
+    pixels = np.array(image)
+    pixels[pixels[..., 3] == 0] = 0  # what is not seen has no colour
+    image = Image.fromarray(pixels)
+    colours, index = np.unique(pixels.reshape(-1, 4), axis=0, return_inverse=True)
+    if len(colours) <= 256:
+        few = Image.fromarray(index.reshape(pixels.shape[:2]).astype(np.uint8))
+        few.putpalette(colours.tobytes(), "RGBA")
+    else:
+        few = image.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        off = np.abs(np.asarray(few.convert("RGBA")).astype(int) - pixels).max(-1)[pixels[..., 3] > 0]
+        if len(png) < 30_000 or off.mean() > 10:  # little to gain, or much to see
+            few = image
+    few.save(file, "PNG", optimize=True)
+    return base64.b64encode(file.getvalue()).decode()
+
+
 def _figure(panels: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure with equal panels, whose height is given for panels in so many columns."""
     columns = min(columns, panels)
     rows = -(-panels // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, height * rows), squeeze=False)
+    size = (WIDE if columns > 1 else WIDTH, height * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="compressed")
     for spare in axes.flat[panels:]:
-        spare.set_visible(False)
+        spare.remove()
     return figure, list(axes.flat[:panels])
 
 
 def _plane(ax: Axes, title: str, window: Sequence[float] = WINDOW) -> None:
-    ax.set(title=title, xlim=window[:2], ylim=window[2:], aspect="equal", xticks=[], yticks=[])
+    ax.set(xlim=window[:2], ylim=window[2:], aspect="equal", xticks=[], yticks=[])
+    ax.set_title(title, loc="left")
     for spine in ax.spines.values():
         spine.set_visible(False)
 
 
 def _plane_height(panels: int, columns: int, window: Sequence[float] = WINDOW) -> float:
     left, right, bottom, top = window
-    return WIDTH / min(columns, panels) * (top - bottom) / (right - left) + 0.35
+    columns = min(columns, panels)
+    return (WIDE if columns > 1 else WIDTH) / columns * (top - bottom) / (right - left) + 0.35
 
 
 def _outlines(ax: Axes) -> None:
@@ -112,7 +197,55 @@ def _outlines(ax: Axes) -> None:
 
 def _star(ax: Axes, star: Float[Tensor, "1 2"] | None) -> None:
     if star is not None:
-        ax.plot(*star[0].tolist(), "*", markersize=15, color="#CC79A7", markeredgecolor="white")
+        ax.plot(
+            *star[0].tolist(), "*", markersize=14, color=STAR, markeredgecolor="white", markeredgewidth=0.8
+        )
+
+
+def _plain_numbers(axis: Axis) -> None:
+    """Write numbers as the text does, and leave out those that would touch the one before."""
+    axis.set_major_formatter(FuncFormatter(lambda value, _: re.sub("^-", "−", plain(value))))
+    axis.figure.draw_without_rendering()
+    along, last = (0 if axis.axis_name == "x" else 1), -np.inf
+    labels = [label for label in axis.get_ticklabels() if label.get_text()]
+    extents = [label.get_window_extent().get_points()[:, along] for label in labels]
+    for (start, end), label in sorted(zip(extents, labels), key=lambda one: one[0][0]):
+        if start < last + (6 if along == 0 else 0):
+            label.set_visible(False)
+        else:
+            last = end
+
+
+def _label_beside(ax: Axes, lines: Sequence[Line2D]) -> None:
+    """Name each curve at its right end, in the order of the ends, with a piece of it."""
+    figure = ax.figure
+    figure.draw_without_rendering()
+    height = ax.get_window_extent().height
+    line_height = 1.25 * STYLE["font.size"] * figure.dpi / 72 / height
+    texts = [textwrap.fill(str(line.get_label()), LABEL) for line in lines]
+    sizes = [line_height * (text.count("\n") + 1) for text in texts]
+    ends = []
+    for line in lines:
+        y = np.asarray(line.get_ydata(), dtype=float)
+        y = y[np.isfinite(y)][-1:]
+        end = ax.transData.transform((0, y[0]))[1] if len(y) else -np.inf
+        ends.append(float(np.clip(ax.transAxes.inverted().transform((0, end))[1], 0, 1)))
+    order = sorted(range(len(lines)), key=lambda i: ends[i])
+    places, floor = {}, -0.1
+    for i in order:  # from below: none lower than its end asks, none on another
+        places[i] = max(ends[i], floor + sizes[i] / 2)
+        floor = places[i] + sizes[i] / 2
+    ceiling = max(1.06, sum(sizes) - 0.1)
+    for i in reversed(order):  # from above: none beyond the top
+        places[i] = min(places[i], ceiling - sizes[i] / 2)
+        ceiling = places[i] - sizes[i] / 2
+    for i, line in enumerate(lines):
+        look = {"color": line.get_color(), "linestyle": line.get_linestyle(), "marker": line.get_marker()}
+        key = Line2D(
+            [1.015, 1.05], [places[i]] * 2, transform=ax.transAxes, clip_on=False, markersize=3, **look
+        )
+        figure.add_artist(key)
+        ax.text(1.065, places[i], texts[i], transform=ax.transAxes, va="center", linespacing=1.1)
 
 
 @_figure_of_the_book
@@ -122,24 +255,27 @@ def samples(
     columns: int = 2,
     reach: float | None = None,
     outlines: bool = False,
+    rings: bool = True,
 ) -> None:
     """Scatter plots, one in each panel; points given with their rings take the rings' colours.
 
     `reach` opens a square window of [-reach, reach] about the origin, for noise; `outlines` draws the
-    rings faintly behind the points; `star` marks one point in all panels, or one in each.
+    rings faintly behind the points; `star` marks one point in all panels, or one in each. With `rings` off
+    the labels are of something else, and have other colours.
     """
     window = WINDOW if reach is None else (-reach, reach, -reach, reach)
+    colours = RING_COLOURS if rings else OTHERS
     figure, axes = _figure(len(panels), columns, _plane_height(len(panels), columns, window))
     for i, (ax, (title, points)) in enumerate(zip(axes, panels.items())):
         x, ring = points if isinstance(points, tuple) else (points, None)
-        colour = SKY if ring is None else [RING_COLOURS[c] for c in ring.tolist()]
-        size = max(0.6, min(6.0, 12000 / len(x))) / min(columns, len(panels)) ** 0.5
-        ax.scatter(*x.cpu().T.numpy(), s=size, c=colour, linewidths=0)
+        colour = SKY if ring is None else [colours[c] for c in ring.tolist()]
+        size = max(0.8, min(8.0, 16000 / len(x))) / min(columns, len(panels)) ** 0.5
+        ax.scatter(*x.cpu().T.numpy(), s=size, c=colour, linewidths=0, rasterized=True)
         _plane(ax, title, window)
         _star(ax, None if star is None else star[i % len(star), None])
         if outlines:
             _outlines(ax)
-    plt.show()
+    _show()
 
 
 @_figure_of_the_book
@@ -152,22 +288,23 @@ def trajectories(
     """Paths of points over the outlines of the rings, from an open circle to a dot.
 
     `names` has a name for every point, or none; `reach` opens a square window of [-reach, reach] about the
-    origin, for noise; with `ring`, paths take the colours of rings.
+    origin, for noise; with `ring`, paths take the colours of rings; a path named after the star has its own.
     """
     window = WINDOW if reach is None else (-reach, reach, -reach, reach)
     figure, (ax,) = _figure(1, 1, _plane_height(1, 1, window) * (0.8 if reach else 1))
     _outlines(ax)
-    colours = cycle((BLUE, RED, YELLOW, GREEN, "#CC79A7"))
-    if ring is not None:
-        colours = [RING_COLOURS[c] for c in ring.tolist()]
-    for path, name, colour in zip(paths.cpu().unbind(1), names or [None] * paths.shape[1], colours):
+    others = cycle(OTHERS)
+    names = names or [""] * paths.shape[1]
+    rings = [None] * paths.shape[1] if ring is None else ring.tolist()
+    for path, name, c in zip(paths.cpu().unbind(1), names, rings):
+        colour = STAR if "star" in name else next(others) if c is None else RING_COLOURS[c]
         ax.plot(*path.T.numpy(), color=colour, linewidth=1.5, label=name)
-        ax.plot(*path[0].tolist(), "o", color=colour, markerfacecolor="none", markersize=8)
-        ax.plot(*path[-1].tolist(), "o", color=colour, markersize=8)
+        ax.plot(*path[0].tolist(), "o", color=colour, markerfacecolor="none", markersize=7)
+        ax.plot(*path[-1].tolist(), "o", color=colour, markersize=7)
     _plane(ax, "", window)
-    if names:
-        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
-    plt.show()
+    if any(names):
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0, handlelength=1.5)
+    _show()
 
 
 def densities(
@@ -220,11 +357,12 @@ def maps(
         # In parts that fit the processor's cache: several times faster.
         value = torch.cat([function(part) for part in grid.reshape(-1, 2).split(8192)])
         value = value.reshape(grid.shape[:2]).clamp(min=low)  # -inf has no colour
-        image = ax.imshow(value.numpy(), extent=window, origin="lower", vmin=low, vmax=high, cmap="viridis")
+        look = {"vmin": low, "vmax": high, "cmap": "viridis", "interpolation": "none"}
+        image = ax.imshow(value.numpy(), extent=window, origin="lower", **look)
         _plane(ax, title, window)
         _star(ax, star)
-    figure.colorbar(image, ax=axes, label=label, shrink=0.85, extend=beyond)
-    plt.show()
+    _colour_bar(figure, image, axes, label, beyond)
+    _show()
 
 
 @_figure_of_the_book
@@ -232,7 +370,7 @@ def fields(
     panels: Mapping[str, Callable[[Float[Tensor, "n 2"]], Float[Tensor, "n 2"]]],
     columns: int = 2,
     reach: float | None = None,
-    arrows: int = 24,
+    arrows: int = 20,
     fastest: float = 3.0,
 ) -> None:
     """Velocity fields as arrows over the outlines of the rings; colour is the speed.
@@ -255,13 +393,13 @@ def fields(
         v = field(x)
         speed = v.norm(dim=1)
         shown = v * (fastest / speed.clamp(min=fastest))[:, None]
-        look = {"cmap": "viridis", "clim": (0, fastest), "width": 0.006}
+        look = {"cmap": "viridis", "clim": (0, fastest), "width": 0.005}
         scale = {"angles": "xy", "scale_units": "xy", "scale": fastest / (1.6 * gap)}
         image = ax.quiver(*x.T.numpy(), *shown.T.numpy(), speed.numpy(), **look, **scale)
         _plane(ax, title, window)
         _outlines(ax)
-    figure.colorbar(image, ax=axes, label="speed", shrink=0.85, extend="max")
-    plt.show()
+    _colour_bar(figure, image, axes, "speed", "max")
+    _show()
 
 
 @_figure_of_the_book
@@ -285,24 +423,34 @@ def grids(
     corners = torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=-1)
     middles = (corners[1:, 1:] + corners[:-1, :-1]) / 2
     moved = {title: map_(corners.reshape(-1, 2))[0].reshape(corners.shape) for title, map_ in panels.items()}
-    figure, axes = _figure(len(panels), columns, 0.9 * WIDTH / min(columns, len(panels)))
+    edge = 1.03 * max(reach, *(float(grid.abs().max()) for grid in moved.values()))
+    window, fine = (-edge, edge, -edge, edge), cells > 60  # a fine grid shows by its colours
+    figure, axes = _figure(len(panels), columns, 0.9 * _plane_height(len(panels), columns, window))
     for ax, (title, map_) in zip(axes, panels.items()):
         log_det = map_(middles.reshape(-1, 2))[1].reshape(middles.shape[:2])
         mesh = ax.pcolormesh(
             *moved[title].permute(2, 0, 1).numpy(),
             log_det.numpy(),
-            cmap="RdBu_r",
+            cmap=SIGNED,
             vmin=-limit,
             vmax=limit,
-            edgecolors=INK if cells <= 60 else "face",  # a fine grid shows by its colours
-            linewidth=min(0.3, 6 / cells),
+            edgecolors="face" if fine else INK,
+            linewidth=min(0.4, 8 / cells),
+            rasterized=fine,
         )
         square = reach * np.array([[-1, 1, 1, -1, -1], [-1, -1, 1, 1, -1]])
-        ax.plot(*square, color=INK, linestyle="--", linewidth=1)  # each panel has its own scale
-        edge = 1.03 * max(reach, float(moved[title].abs().max()))
-        _plane(ax, title, (-edge, edge, -edge, edge))
-    figure.colorbar(mesh, ax=axes, label="log area change (nats)", shrink=0.8, aspect=35, extend="both")
-    plt.show()
+        ax.plot(*square, color=INK, linestyle="--", linewidth=1)
+        _plane(ax, title, window)
+    _colour_bar(figure, mesh, axes, "log area change (nats)", "both")
+    _show()
+
+
+def _colour_bar(figure: Figure, mapped: ScalarMappable, axes: list[Axes], label: str, beyond: str) -> None:
+    """The scale of colours, beside all panels."""
+    bar = figure.colorbar(mapped, ax=axes, label=label, shrink=0.85, aspect=30, extend=beyond, pad=0.03)
+    bar.outline.set_visible(False)
+    bar.solids.set_rasterized(True)
+    _plain_numbers(bar.ax.yaxis)
 
 
 @_figure_of_the_book
@@ -314,28 +462,41 @@ def curves(
     log: str = "",
     y_range: tuple[float, float] | None = None,
 ) -> None:
-    """Lines over one axis; `floor` is a label and the height of a dotted line; `log` names log axes."""
-    figure, (ax,) = _figure(1, 1, 3.2)
-    for (label, (x, y)), colour in zip(series.items(), cycle(OTHERS)):
-        style = LINES.get(label, {"color": colour})
-        marker = "o" if len(x) < 25 else None
-        ax.plot(x, y, label=label, marker=marker, markersize=4, **style)
+    """Lines over one axis, named at their right ends.
+
+    Args:
+        series: names, and where each line goes, as x and y.
+        x_label, y_label: what stands at the axes, and its unit.
+        floor: a label and the height of a dotted line.
+        log: names the logarithmic axes, of "x" and "y".
+        y_range: the lowest and the highest y that is shown.
+    """
+    figure, ax = plt.subplots(figsize=(WIDTH, 3.2))
+    figure.subplots_adjust(left=0.115, right=0.75, bottom=0.16, top=0.95)  # the same whatever the names
+    others = cycle(colour for colour in OTHERS if not ("model" in series and colour == VIOLET))
+    for label, (x, y) in series.items():
+        style = LINES.get(label) or {"color": next(others)}
+        ax.plot(x, y, label=label, marker="o" if len(x) < 25 else None, markersize=3.5, **style)
     if floor is not None:
         ax.axhline(floor[1], label=floor[0], **LINES["floor"])
     ax.set(xlabel=x_label, ylabel=y_label)
     for name in log:
         ax.set(**{f"{name}scale": "log"})
         axis, (low, high) = (ax.xaxis, ax.get_xlim()) if name == "x" else (ax.yaxis, ax.get_ylim())
-        axis.set_major_formatter("{x:g}")
-        axis.set_minor_formatter("{x:g}" if high < 10 * low else "")
+        if high < 30 * low:  # less than two powers of ten: others are named as well
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_minor_formatter(NullFormatter())
     places = sorted({place for x, _ in series.values() for place in x})
     if "x" in log and len(places) < 8:  # so few that each can be named
         ax.set_xticks(places)
         ax.xaxis.set_minor_locator(NullLocator())
     if y_range is not None:
         ax.set_ylim(*y_range)
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
-    plt.show()
+    for axis in (ax.xaxis, ax.yaxis):
+        _plain_numbers(axis)
+    if len(ax.lines) > 1:
+        _label_beside(ax, list(ax.lines))
+    _show()
 
 
 @_figure_of_the_book
@@ -344,22 +505,23 @@ def histograms(
     x_label: str = "",
 ) -> None:
     """Histograms of one-dimensional samples under their predicted densities, over given ranges."""
-    figure, axes = _figure(len(panels), 2, 2.3)
+    figure, axes = _figure(len(panels), 2, 2.2)
     for ax, (title, (values, density, (low, high))) in zip(axes, panels.items()):
         bins = np.linspace(low, high, 61)
         share = np.histogram(values.numpy(), bins)[0] / len(values) / np.diff(bins)
-        ax.stairs(share, bins, fill=True, color=BLUE, alpha=0.35, label="samples")
+        ax.stairs(share, bins, fill=True, color=VIOLET, alpha=0.35, label="samples")
         line = torch.linspace(low, high, 600)
         ax.plot(line.numpy(), density(line).numpy(), color=INK, linestyle="--", label="formula")
+        ax.set_title(title, loc="left")
         ax.set(
-            title=title,
             xlabel=x_label,
             yticks=[],
             ylim=(0, 1.1 * max(share.max(), float(density(line).max()))),
         )
         ax.spines["left"].set_visible(False)
+        _plain_numbers(ax.xaxis)
     axes[-1].legend()
-    plt.show()
+    _show()
 
 
 @_figure_of_the_book
@@ -371,13 +533,14 @@ def heatmap(
     rows, columns = values.shape
     image = ax.imshow(
         values.numpy(),
-        cmap="RdBu_r",
+        cmap=SIGNED,
         vmin=-limit,
         vmax=limit,
+        interpolation="none",
         aspect="auto",
         origin="lower",
         extent=(0.5, columns + 0.5, 0.5, rows + 0.5),
     )
     ax.set(xlabel=x_label, ylabel=y_label)
-    figure.colorbar(image, ax=ax, label=label, extend="both")
-    plt.show()
+    _colour_bar(figure, image, [ax], label, "both")
+    _show()

@@ -19,6 +19,8 @@ from pathlib import Path
 import boxes
 import cells
 import hero
+import inline_figures
+import live_figures
 from docutils import nodes
 from PIL import Image
 from sphinx.application import Sphinx
@@ -64,12 +66,13 @@ def offer_hosts(app: Sphinx, config: Config) -> None:
         config.html_theme_options |= where | {"launch_buttons": HOSTS}
 
 
-def mend(page: str) -> str:
+def mend(page: str, path: Path) -> str:
     """A page with its repairs, showing the lighter figures; one that has them already, as it is."""
     if page.endswith(MARK):
         return page
     for wrong, right in REPAIRS:
         page = re.sub(wrong, right, page)
+    page = live_figures.number_live_figures(inline_figures.set_in(page, path), path)
     return FIGURE.sub(r"\1.webp", page) + MARK
 
 
@@ -109,8 +112,10 @@ def finish(app: Sphinx, error: Exception | None) -> None:
         path = html / "_static" / name
         text = without_icons(path.read_text(encoding="utf-8"), used)
         path.write_text(text, encoding="utf-8", newline="\n")
-    for path, page in pages.items():
-        path.write_text(mend(page), encoding="utf-8", newline="\n")
+    mended = {path: mend(page, path) for path, page in pages.items()}
+    for path, page in mended.items():
+        path.write_text(page, encoding="utf-8", newline="\n")
+    inline_figures.drop_unused(html / "_images", mended.values())
 
 
 def put_in_live_figure(_: Sphinx, page: str, source: list[str]) -> None:
