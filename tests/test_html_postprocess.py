@@ -1,9 +1,12 @@
 """What is done to the pages after Sphinx has written them, tried on pages of a few lines."""
 
+from pathlib import Path
+
 import html_postprocess
 import pytest
 from html_postprocess import mend, without_icons
 
+PAGE = Path("notebooks/03_page.html")  # where the page would lie
 PAGES = {
     "formula": '<p>of <span class="math notranslate nohighlight">\\(x\\)</span>, and</p>',
     "in parentheses": '(<span class="math notranslate nohighlight">\\(x\\)</span>).',
@@ -15,18 +18,18 @@ PAGES = {
 
 @pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
 def test_a_page_is_mended_once_however_often_it_is_built(page: str) -> None:
-    once = mend(page)
+    once = mend(page, PAGE)
     assert once.replace(html_postprocess.MARK, "") != page
-    assert mend(once) == once
+    assert mend(once, PAGE) == once
 
 
 def test_a_stop_stays_with_its_formula() -> None:
-    assert mend(PAGES["formula"]).startswith('<p>of <span class="whole"><span class="math')
-    assert "</span>,</span> and" in mend(PAGES["formula"])
+    assert mend(PAGES["formula"], PAGE).startswith('<p>of <span class="whole"><span class="math')
+    assert "</span>,</span> and" in mend(PAGES["formula"], PAGE)
 
 
 def test_figures_are_the_lighter_ones() -> None:
-    assert '"../_images/ab12.webp"' in mend(PAGES["figure"])
+    assert '"../_images/ab12.webp"' in mend(PAGES["figure"], PAGE)
 
 
 def test_the_icons_that_are_used_stay() -> None:

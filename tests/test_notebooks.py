@@ -115,6 +115,11 @@ def test_cells_are_short(path: Path) -> None:
 
 
 @each_chapter
+def test_a_chapter_is_light_enough_for_a_code_host(path: Path) -> None:
+    assert path.stat().st_size < 1_200_000
+
+
+@each_chapter
 def test_lines_are_short(path: Path) -> None:
     assert_none([line for cell in code(path) for line in cell.source.splitlines() if len(line) > 88])
 

@@ -80,7 +80,7 @@ IMAGES = """() => Promise.all([...document.querySelectorAll('article img')].map(
 def test_images_keep_their_place(chromium: Browser, read: dict[str, str]) -> None:
     """Each says the size of its file; those after the first are fetched when they come near."""
     with_images = [page for page, text in read.items() if "<img" in text]
-    assert len(with_images) > 2
+    assert with_images  # the drawings are parts of their pages
     for page in with_images:
         tags = re.findall(r"<img\b[^>]*>", read[page])
         assert [tag for tag in tags if not re.search(r' width="\d+" height="\d+"', tag)] == []

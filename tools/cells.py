@@ -48,17 +48,22 @@ def fold(cell: nodes.Element) -> None:
 
 def list_checks(printed: nodes.literal_block) -> None:
     """Set what checks have printed, claim by claim, with the measured value standing out."""
-    found = [CHECK.fullmatch(line) for line in printed.astext().strip().splitlines()]
-    if not found or not all(found):
+    lines = printed.astext().strip().splitlines()
+    if not any(map(CHECK.fullmatch, lines)):
         return
-    rows = [
+    html = f'<ul class="checks">{"".join(map(_row, lines))}</ul>'
+    printed.replace_self(nodes.raw(printed.rawsource, html, format="html"))
+
+
+def _row(line: str) -> str:
+    """A check as an item of a list; of what else the cell has printed, the line as it is."""
+    if not (one := CHECK.fullmatch(line)):
+        return f"<li>{escape(line)}</li>"
+    return (
         f'<li><span class="held">✓</span>{escape(one["claim"])}: '
         f'<span class="measured">{escape(one["value"])}</span> '
         f'<span class="bounds">{escape(one["bounds"])}</span></li>'
-        for one in found
-    ]
-    html = f'<ul class="checks">{"".join(rows)}</ul>'
-    printed.replace_self(nodes.raw(printed.rawsource, html, format="html"))
+    )
 
 
 def rearrange(document: nodes.document) -> None:

@@ -13,9 +13,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import torch
 
-from helpers import plots, training
+from helpers import ode, plots, training
 from helpers.environment import models_folder
-from helpers.explorer import explorer_html
+from helpers.explorer import cloud_noise, explorer_html
 from helpers.flows import affine_flow
 from helpers.matching import VelocityField
 from helpers.rings import OlympicRings
@@ -47,11 +47,19 @@ def draw(path: Path = PICTURE) -> None:
 
 
 def live_html() -> str:
-    """The explorer that plays once when the reader sees it."""
+    """The explorer that plays once when the reader sees it, along ways that travel with the page."""
     field = VelocityField()
     training.load(field, "matching")
+    steps = 12
+    times = 1 - (1 - torch.linspace(0, 1, steps + 1)) ** 2
+    ways = ode.trajectory(field, cloud_noise(2000).float(), times)
     label = "Two thousand points of noise, carried by a learned velocity field to the five Olympic rings"
-    return explorer_html(field, "explorer-hero", label, ["points", "way"], points="cloud", autoplay=True)
+    caption = (
+        "Two thousand points of noise on their way to the rings, along a velocity field that was learned."
+    )
+    controls = ["points", "way"]
+    start = {"points": "cloud", "steps": steps, "method": "rk4", "late": 2, "autoplay": True}
+    return explorer_html(field, "explorer-hero", label, controls, caption, ways, **start)
 
 
 if __name__ == "__main__":

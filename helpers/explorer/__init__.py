@@ -6,13 +6,16 @@ a file for each thing it does. Where scripts do not run, a picture of some point
 
 import base64
 import json
+import math
 import re
 from html import escape
 from pathlib import Path
 
+import numpy as np
 import torch
 from IPython.display import HTML, display
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from helpers import ode
 from helpers.distributions import UniformBox
@@ -22,18 +25,60 @@ from helpers.plots import RING_COLOURS
 from helpers.rings import OlympicRings
 from helpers.splines import LEAST, STEEPEST
 
-__all__ = ["CONTROLS", "describe", "explore", "explorer_html"]
+__all__ = ["CONTROLS", "cloud_noise", "describe", "explore", "explorer_html"]
 
 # The files of the script. Each imports only from those before it, so that they may be joined in this order.
-PARTS = ("numbers", "models", "exact_field", "solvers", "settings", "plane", "ways", "density", "drawing")
-PARTS += ("sentences", "style", "controls", "figure")
-OPENING = '// The files of helpers/explorer/ as one.\nwindow.FiveRings ??= (() => {\n"use strict";\n'
+PARTS = (
+    "numbers",
+    "models",
+    "exact_field",
+    "guidance",
+    "solvers",
+    "settings",
+    "plane",
+    "density",
+    "computing",
+)
+PARTS += ("ways", "stored", "worker", "drawing", "sentences", "style", "controls", "figure")
+# The function has a name, so that a worker can be made of its text.
+OPENING = (
+    '// The files of helpers/explorer/ as one.\nwindow.FiveRings ??= (function fiveRings() {\n"use strict";\n'
+)
 EXPORT = re.compile(r"^export (?=(?:const|class|function\*?) (\w+))", re.MULTILINE)
-CONTROLS = ("points", "way", "method", "steps", "field", "ring", "arrows", "grid", "density")
+CONTROLS = ("points", "way", "method", "steps", "field", "weight", "ring", "arrows", "grid", "density")
+FOR_FIELDS = {
+    "method",
+    "steps",
+    "field",
+    "weight",
+}  # what a flow has not; of these the last is for labels only
 # The settings that a figure may start with, and their values; settings.js has those of the rest.
 WORDS = {"points": ("one", "handful", "cloud"), "way": ("forward", "backward", "return")}
 WORDS |= {"method": tuple(ode.METHODS), "field": ("learned", "exact")}
-NUMBERS = ("steps", "late", "ring", "at", "x", "y", "arrows", "grid", "density", "truth", "autoplay")
+NUMBERS = (
+    "steps",
+    "late",
+    "weight",
+    "ring",
+    "at",
+    "x",
+    "y",
+    "arrows",
+    "grid",
+    "density",
+    "truth",
+    "autoplay",
+)
+NUMBER = "Live figure"  # where the book puts the number
+
+
+def _shown(name: str) -> float:
+    """A size of the part of the plane that is shown, of which plane.js is the home."""
+    plane = Path(__file__).with_name("plane.js").read_text(encoding="utf-8")
+    return float(re.search(rf"const {name} = ([\d.]+)", plane)[1])
+
+
+WIDTH, HEIGHT = _shown("WIDTH"), _shown("HEIGHT")
 
 
 def describe(model: nn.Module) -> dict[str, object]:
@@ -76,23 +121,66 @@ def _sizes(network: nn.Sequential) -> list[int]:
     return [network[0].in_features, *(layer.out_features for layer in network[::2])]
 
 
-def explorer_html(model: nn.Module, name: str, label: str, controls: list[str], **start: object) -> str:
-    """The explorer's HTML; the arguments are those of `explore`."""
-    known = [c for c in CONTROLS if c not in ("method", "steps", "field") or not hasattr(model, "layers")]
-    if unknown := set(controls) - set(known):
-        raise ValueError(f"controls holds {sorted(unknown)}; they must be of {', '.join(known)}")
+def explorer_html(
+    model: nn.Module,
+    name: str,
+    label: str,
+    controls: list[str],
+    caption: str = "",
+    stored: Float[Tensor, "states points 2"] | None = None,
+    **start: object,
+) -> str:
+    """The explorer's HTML; the arguments are those of `explore`, and one more.
+
+    Args:
+        stored: (states, points, 2) ways of the cloud under the settings at first, from `cloud_noise`: they
+            travel with the page, so that its points move before anything is computed.
+    """
+    allowed = set(CONTROLS) - (FOR_FIELDS if isinstance(model, NormalizingFlow) else set())
+    allowed -= set() if getattr(model, "classes", 0) else {"weight"}
+    if unknown := set(controls) - allowed:
+        known = ", ".join(c for c in CONTROLS if c in allowed)
+        raise ValueError(f"controls holds {sorted(unknown)}; they must be of {known}")
     for key, value in start.items():
         if value not in WORDS[key] if key in WORDS else key not in NUMBERS or isinstance(value, str):
             raise ValueError(f"{key} is {value!r}; the explorer starts with no such setting")
     rings = OlympicRings()
     about = {"centres": rings.centres.tolist(), "inner": rings.inner, "outer": rings.outer}
     settings = {"model": describe(model), "rings": about, "colours": RING_COLOURS, "label": label}
-    data = json.dumps(settings | {"controls": controls, "start": start}).replace("<", "\\u003c")
+    settings |= {"controls": controls, "start": start} | (
+        {} if stored is None else {"stored": _packed(stored)}
+    )
+    data = json.dumps(settings).replace("<", "\\u003c")
+    number = f'<span class="caption-number">{NUMBER}. </span>'
+    said = f"<figcaption><p>{number}{escape(caption, quote=False)}</p></figcaption>" if caption else ""
+    live = f'<div class="fr-live">{_picture(model, label)}</div>'
     return (
-        f'<div class="fr-explorer" id="{name}">{_picture(model, label)}</div>\n'
+        f'<figure class="fr-explorer" id="{name}">{live}{said}</figure>\n'
         f'<script type="application/json" id="{name}-data">{data}</script>\n'
         f'<script>\n{_script()}FiveRings.mount("{name}");\n</script>'
     )
+
+
+def cloud_noise(count: int) -> Float[Tensor, "count 2"]:
+    """The points of noise with which a page's cloud begins, in double precision, as numbers.js makes them."""
+    state, uniform = 20_260, []
+    for _ in range(2 * count):
+        state ^= (state << 13) & 0xFFFFFFFF
+        state ^= state >> 17
+        state ^= (state << 5) & 0xFFFFFFFF
+        uniform.append((state + 0.5) / 2**32)
+    first, second = torch.tensor(uniform, dtype=torch.float64).view(-1, 2).T
+    radius, angle = (-2 * first.log()).sqrt(), 2 * math.pi * second
+    return torch.stack([radius * angle.cos(), radius * angle.sin()], dim=1)
+
+
+def _packed(ways: Tensor) -> dict[str, object]:
+    """Ways of points in three bytes for each point and state, as stored.js reads them."""
+    reach = math.ceil(ways.abs().max().item())
+    x, y = ((ways / reach + 1) * (4095 / 2)).round().to(torch.int64).unbind(-1)
+    parts = torch.stack([x >> 4, (x & 15) << 4 | y >> 8, y & 255], dim=-1)
+    packed = base64.b64encode(parts.numpy().astype(np.uint8).tobytes()).decode()
+    return {"points": ways.shape[1], "reach": reach, "packed": packed}
 
 
 def _script() -> str:
@@ -122,11 +210,13 @@ def _picture(model: nn.Module, label: str) -> str:
         line, (x, y) = " ".join(f"{x:.2f},{-y:.2f}" for x, y in way), way[-1]
         paths += f'<g stroke="{colour}" fill="{colour}"><path fill="none" opacity=".4" d="M{line}"/>'
         paths += f'<circle r=".05" cx="{x:.2f}" cy="{-y:.2f}"/></g>'
-    look = f'role="img" aria-label="{escape(label)}" viewBox="-3.4 -2.5 6.8 5" stroke-width=".02"'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" {look}>{paths}</svg>'
+    look = f'role="img" aria-label="{escape(label)}" viewBox="{-WIDTH / 2} {-HEIGHT / 2} {WIDTH} {HEIGHT}"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {look} stroke-width=".02">{paths}</svg>'
 
 
-def explore(model: nn.Module, name: str, label: str, controls: list[str], **start: object) -> None:
+def explore(
+    model: nn.Module, name: str, label: str, controls: list[str], caption: str = "", **start: object
+) -> None:
     """Show a model in the page, where its points can be dragged with mouse, finger and arrow keys.
 
     Args:
@@ -134,10 +224,11 @@ def explore(model: nn.Module, name: str, label: str, controls: list[str], **star
         name: the figure's id in the page, the same at every run.
         label: says to those who do not see it what the figure shows.
         controls: what the reader may change, of `CONTROLS`.
+        caption: stands below, plain text; the book puts the figure's number before it.
         start: the settings at first, of `WORDS` and `NUMBERS`; the others are in settings.js, under DEFAULTS.
 
     Raises:
         TypeError: a model that the explorer does not know.
         ValueError: a model of another dim; an unknown control or setting.
     """
-    display(HTML(explorer_html(model, name, label, controls, **start)))
+    display(HTML(explorer_html(model, name, label, controls, caption, **start)))

@@ -1,9 +1,22 @@
 // Controls: what stands around the plane, and what mouse, finger and keys do there.
 //
 // A figure is asked for what is seen, and told what is wanted: to play, to seek, to step, to place its point, to change.
-import { sayAll, sayClock, sayPlace } from "./sentences.js";
+import { sayAll, sayBusy, sayClock, sayPlace } from "./sentences.js";
 import { CHOICES } from "./settings.js";
 import { WIDTH } from "./plane.js";
+
+const PATIENCE = 400; // milliseconds after which the figure says that it computes
+const HINTS = {
+  mouse: "Drag the open circle, or click where it should go. Arrow keys move it too.",
+  finger: "Drag the open circle with a finger, or tap where it should go.",
+  keys: "Arrow keys move the open circle, with Shift in longer steps; Home puts it back.",
+};
+
+/** How many controls stand in the row of the i-th, if `count` are laid in even rows of `most` at most. */
+function rowOf(i, count, most) {
+  const rows = Math.ceil(count / most), short = Math.floor(count / rows), long = count - rows * short;
+  return i < long * (short + 1) ? short + 1 : short;
+}
 
 function element(name, properties = {}, ...children) {
   const { attributes = {}, ...rest } = properties, made = Object.assign(document.createElement(name), rest);
@@ -28,6 +41,9 @@ export class Controls {
     this.canvas = element("canvas", {
       tabIndex: 0, attributes: { role: "application", "aria-label": label, "aria-describedby": `${root.id}-hint` },
     });
+    this.busy = element("span");
+    this.stopButton = button("Stop");
+    this.notice = element("div", { className: "fr-busy", hidden: true }, this.busy, this.stopButton);
     this.playButton = button("Play");
     this.backButton = button("◂", "One step back");
     this.onButton = button("▸", "One step on");
@@ -36,13 +52,18 @@ export class Controls {
     const bar = element("div", { className: "fr-bar" }, this.backButton, this.playButton, this.onButton,
       element("div", { className: "fr-time" }, this.clock, this.slider));
     this.inputs = {};
-    const choices = element("div", { className: "fr-bar" }, ...names.map((name) => this.control(name)));
+    const choices = element("div", { className: "fr-choices" }, ...names.map((name) => this.control(name)));
+    [...choices.children].forEach((choice, i) => {
+      choice.style.setProperty("--wide", 60 / rowOf(i, names.length, 5));
+      choice.style.setProperty("--narrow", 60 / rowOf(i, names.length, 3));
+    });
     this.sentences = element("p", { className: "fr-said" });
     this.announcer = element("p", { className: "fr-hidden", attributes: { role: "status" } });
-    const hint = element("p", { className: "fr-hint", id: `${root.id}-hint`, textContent:
-      "Drag the open circle, or tap where it should go; with the keyboard, arrow keys move it, " +
-      "with Shift in longer steps, and Home puts it back." });
-    root.replaceChildren(this.canvas, bar, choices, this.sentences, hint, this.announcer);
+    const hints = Object.entries(HINTS).map(([means, textContent]) => element("span", { className: means, textContent }));
+    const hint = element("p", { className: "fr-hint", id: `${root.id}-hint` }, ...hints);
+    const plane = element("div", { className: "fr-plane" }, this.canvas, this.notice);
+    const below = element("div", { className: "fr-below" }, bar, choices, this.sentences, hint, this.announcer);
+    root.querySelector(".fr-live").replaceChildren(plane, below);
   }
 
   /** A box to tick, or a list of choices. */
@@ -51,18 +72,22 @@ export class Controls {
     if (!CHOICES[name]) {
       const box = (this.inputs[name] = element("input", { type: "checkbox", name }));
       box.addEventListener("change", () => figure.change({ [name]: box.checked }));
-      return element("label", {}, box, name === "density" && !isFlow ? "exact density" : name);
+      return element("label", { className: "fr-tick" }, box, name === "density" && !isFlow ? "exact density" : name);
     }
     const [title, all] = CHOICES[name], select = (this.inputs[name] = element("select", { name }));
     const values = all.filter(([value]) => value !== "return" || !isFlow);
     for (const [value, text] of values) select.append(element("option", { value, textContent: text }));
     select.addEventListener("change", () => figure.change({ [name]: values[select.selectedIndex][0] }));
-    return element("label", {}, title, select);
+    return element("label", {}, element("span", { textContent: title }), select);
   }
 
   listen() {
     const { figure, canvas } = this, { root, stillness } = figure;
-    root.addEventListener("keydown", (event) => event.stopPropagation()); // else a notebook takes them for its own
+    root.addEventListener("keydown", (event) => {
+      event.stopPropagation(); // else a notebook takes them for its own
+      if (event.key === "Escape" && figure.busy) figure.stop();
+    });
+    this.stopButton.addEventListener("click", () => (figure.busy ? figure.stop() : figure.goOn()));
     this.playButton.addEventListener("click", () => (figure.playing ? figure.pause() : figure.play()));
     this.backButton.addEventListener("click", () => figure.step(-1));
     this.onButton.addEventListener("click", () => figure.step(1));
@@ -145,7 +170,20 @@ export class Controls {
     this.backButton.setAttribute("aria-disabled", figure.progress <= 0);
     this.onButton.setAttribute("aria-disabled", figure.progress >= 1);
     this.sentences.textContent = sayAll(figure);
-    if (!figure.playing && !figure.job) this.announce(`${clock}. ${sayPlace(figure)} ${this.sentences.textContent}`);
+    this.updateNotice();
+    if (!figure.playing && !figure.busy) this.announce(`${clock}. ${sayPlace(figure)} ${this.sentences.textContent}`);
+  }
+
+  /** Says that something is being computed, once it takes long, and how to stop it. */
+  updateNotice() {
+    const { figure, notice } = this, tasks = Object.values(figure.pending), now = performance.now();
+    const shown = tasks.find((task) => task.stopped || now > task.since + PATIENCE), hides = !shown && !notice.hidden;
+    if (shown && notice.hidden) this.announce("Computing. Escape stops it.");
+    if (hides && notice.contains(document.activeElement)) this.canvas.focus({ preventScroll: true });
+    notice.hidden = !shown;
+    if (!shown) return;
+    this.busy.textContent = sayBusy(shown);
+    this.stopButton.textContent = figure.busy ? "Stop" : "Go on";
   }
 
   /** Tells those who listen what is seen, once it has come to rest. */

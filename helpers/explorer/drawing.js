@@ -1,6 +1,6 @@
 // Drawing: a figure at one place of the way, from the density at the bottom to the open circle on top.
 import { HEIGHT, WIDTH } from "./plane.js";
-import { ALONG } from "./ways.js";
+import { ALONG, starOf } from "./ways.js";
 
 export function draw(figure) {
   const { plane, picture, grid, settings } = figure;
@@ -9,6 +9,7 @@ export function draw(figure) {
   if (grid) plane.lines(figure.now(grid.states), ALONG);
   if (settings.arrows && !figure.controls.isOff("arrows")) drawArrows(figure);
   if (figure.cloud) drawCloud(figure);
+  if (figure.controls.inputs.weight && settings.ring >= 0) plane.star(...starOf(figure, settings.ring));
   drawWays(figure);
 }
 
@@ -28,7 +29,7 @@ function drawCloud(figure) {
 }
 
 function drawArrows(figure) {
-  const points = [], columns = 18, rows = 13;
+  const points = [], rows = 13, columns = Math.round((rows * WIDTH) / HEIGHT);
   for (let i = 0; i < columns * rows; i++) {
     points.push(((i % columns) + 0.5 - columns / 2) * (WIDTH / columns));
     points.push((Math.floor(i / columns) + 0.5 - rows / 2) * (HEIGHT / rows));
@@ -51,13 +52,18 @@ function motion(figure, points) {
 }
 
 function drawWays(figure) {
-  const { plane, settings } = figure, { states, heroes, colours } = figure.trace(), here = figure.now(states);
+  const { plane, settings } = figure;
+  if (figure.trace()) drawStates(figure);
+  plane.circle(settings.x, settings.y, 9, { width: 2.5 });
+}
+
+function drawStates(figure) {
+  const { plane } = figure, { states, heroes, colours } = figure.trace(), here = figure.now(states);
   for (let i = colours.length - 1; i >= heroes.length; i--) {
     drawWay(figure, states, i, { colour: colours[i], width: 0.9, opacity: 0.7 });
     plane.disc(here[2 * i], here[2 * i + 1], 2.6, colours[i], 0.9);
   }
   heroes.forEach((_, i) => drawHero(figure, i, here));
-  plane.circle(settings.x, settings.y, 9, { width: 2.5 });
 }
 
 /** The way there drawn through, the way back dashed. */

@@ -1,7 +1,7 @@
 // The plane: a canvas that shows a part of it, sharp on every screen, and the marks that are made there.
 
-export const WIDTH = 6.8; // of what is shown of the plane, with 0 in the middle
-export const HEIGHT = 5.0;
+export const WIDTH = 5.8; // of what is shown of the plane, with 0 in the middle; __init__.py reads both here
+export const HEIGHT = 4.5;
 
 /** A canvas that shows the plane, and the marks that are made on it. */
 export class Plane {
@@ -20,7 +20,7 @@ export class Plane {
       this.canvas.height = Math.round((pixels * HEIGHT) / WIDTH);
     }
     this.unit = pixels / WIDTH;
-    this.dot = ratio * Math.max(0.75, Math.min(1, width / 600)); // a pixel of a wide page
+    this.dot = ratio; // a pixel of the page, as large on a telephone
     this.ink = getComputedStyle(this.canvas).color;
     this.pen.clearRect(0, 0, this.canvas.width, this.canvas.height);
     return true;
@@ -64,6 +64,20 @@ export class Plane {
     pen.arc(this.column(x), this.row(y), radius * this.dot, 0, 2 * Math.PI);
     pen.fill();
     pen.globalAlpha = 1;
+  }
+
+  /** The star of the book's figures. */
+  star(x, y) {
+    const { pen } = this, size = 11 * this.dot;
+    Object.assign(pen, { fillStyle: "#CC79A7", strokeStyle: "#fff", lineWidth: this.dot });
+    pen.beginPath();
+    for (let k = 0; k < 10; k++) {
+      const radius = k % 2 ? 0.4 * size : size, angle = (Math.PI * k) / 5;
+      pen.lineTo(this.column(x) + radius * Math.sin(angle), this.row(y) - radius * Math.cos(angle));
+    }
+    pen.closePath();
+    pen.fill();
+    pen.stroke();
   }
 
   /** The way of the i-th point through the states. */

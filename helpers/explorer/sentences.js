@@ -1,6 +1,7 @@
 // Sentences: what a figure shows, in words, for those who see it and for those who listen to it.
+import { apart } from "./computing.js";
 import { METHODS, NAMES } from "./settings.js";
-import { apart, isOn } from "./ways.js";
+import { evenly, isOn, shareNearStar } from "./ways.js";
 
 function signed(value, digits = 2) {
   const text = Math.abs(value).toFixed(digits);
@@ -10,10 +11,14 @@ function signed(value, digits = 2) {
 const spot = (x, y) => `(${signed(x)}, ${signed(y)})`;
 const small = (value) => (value < 1e-6 ? "less than 0.000001" : String(Number(value.toPrecision(2))));
 
+const percent = (share, digits = 0) => `${(100 * share).toFixed(digits)}\u00a0%`;
+
 /** What stands under the figure. */
 export function sayAll(figure) {
   const about = { forward: sayForward, backward: sayBackward, return: sayReturn }[figure.settings.way];
-  return [...about(figure), figure.job ? "Computing …" : sayCloud(figure)].filter(Boolean).join(" ");
+  const way = figure.trace() ? about(figure) : [];
+  const waiting = !figure.trace() || figure.computes("cloud") || figure.computes("grid");
+  return [...way, waiting ? "Computing …" : sayCloud(figure)].filter(Boolean).join(" ");
 }
 
 /** How far along the way the figure is. */
@@ -24,12 +29,12 @@ export function sayClock(figure) {
 
 /** Where the point is that is dragged; nothing where it has five ways. */
 export function sayPlace(figure) {
-  const { states, heroes } = figure.trace(), here = figure.now(states);
-  return heroes.length > 1 ? "" : `The point is at ${spot(here[0], here[1])}.`;
+  const way = figure.trace(), here = way && figure.now(way.states);
+  return !way || way.heroes.length > 1 ? "" : `The point is at ${spot(here[0], here[1])}.`;
 }
 
 function sayForward(figure) {
-  const { settings } = figure, { states, heroes } = figure.trace(), end = states.at(-1), from = spot(settings.x, settings.y);
+  const { settings } = figure, { start, states, heroes } = figure.trace(), end = states.at(-1), from = spot(...start);
   if (heroes.length > 1) {
     const arrived = heroes.filter((ring, i) => isOn(figure, end, i, ring)).length;
     return [`One start, ${from}, and five labels: ${arrived} of 5 ends lie on their own ring.`, sayError(figure)];
@@ -41,15 +46,16 @@ function sayForward(figure) {
 }
 
 function sayBackward(figure) {
-  const { states, heroes } = figure.trace(), end = states.at(-1), from = spot(figure.settings.x, figure.settings.y);
+  const { start, states, heroes } = figure.trace(), end = states.at(-1), from = spot(...start);
   const to = heroes.length > 1 ? "five places in the noise, one for each label" : `${spot(end[0], end[1])} in the noise`;
   return [`The point starts at ${from} and goes back to ${to}.`, sayError(figure)];
 }
 
 function sayReturn(figure) {
-  const { states, heroes } = figure.trace(), gap = Math.max(...heroes.map((_, i) => apart(states.at(-1), states[0], i)));
+  const { start, states, heroes } = figure.trace();
+  const gap = Math.max(...heroes.map((_, i) => apart(states.at(-1), states[0], i)));
   const who = heroes.length > 1 ? "The worst of its five ways comes" : "It comes";
-  return [`The point starts at ${spot(figure.settings.x, figure.settings.y)}. ${who} back ${small(gap)} from there.`];
+  return [`The point starts at ${spot(...start)}. ${who} back ${small(gap)} from there.`];
 }
 
 function sayError(figure) {
@@ -78,6 +84,24 @@ function sayCloud(figure) {
   }
   const arrived = takesLabels ? (i, c) => isOn(figure, end, i, c) : (i) => NAMES.some((_, c) => isOn(figure, end, i, c));
   const on = shown.filter(([i, c]) => arrived(i, c));
-  const share = ((100 * on.length) / shown.length).toFixed(1);
-  return `Of ${many} points, ${share} % end on ${takesLabels ? "their own" : "a"} ring.`;
+  const ended = `${percent(on.length / shown.length, 1)} end on ${takesLabels ? "their own" : "a"} ring.`;
+  return `Of ${many} points, ${ended} ${sayStar(figure, end)}`.trim();
+}
+
+/** How a guided cloud crowds on its ring. */
+function sayStar(figure, end) {
+  const { settings: { ring }, controls } = figure;
+  if (!controls.inputs.weight || ring < 0) return "";
+  const name = NAMES[ring];
+  const place = name === "black" ? "the star" : "its outermost place", even = (figure.evenShares ??= {});
+  even[ring] ??= shareNearStar(figure, evenly(figure, ring), ring);
+  return `Of those on ${name} alone, ${percent(shareNearStar(figure, end, ring))} are within 30° of ${place}; ` +
+    `evenly spread it would be ${percent(even[ring])}.`;
+}
+
+const COMPUTED = { way: "the way", density: "the density", cloud: "the points", grid: "the grid" };
+
+/** What is being computed, or was when it was stopped, and how much of it is done. */
+export function sayBusy({ name, share, stopped }) {
+  return `${stopped ? "stopped at" : `computing ${COMPUTED[name]}:`} ${percent(share)}`;
 }

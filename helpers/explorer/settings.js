@@ -6,7 +6,7 @@ export const METHODS = { euler: "Euler", midpoint: "Midpoint", rk4: "RK4" };
 export const CLOUD = 2000; // points
 
 export const DEFAULTS = {
-  points: "one", way: "forward", method: "rk4", steps: 12, late: 2, field: "learned", ring: -1,
+  points: "one", way: "forward", method: "rk4", steps: 12, late: 2, field: "learned", weight: 1, ring: -1,
   arrows: false, grid: false, density: false, truth: true, at: 1, x: -0.6, y: 1.6, autoplay: false,
 };
 
@@ -17,5 +17,6 @@ export const CHOICES = {
   method: ["Solver", Object.entries(METHODS)],
   steps: ["Steps", [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64].map((n) => [n, n])],
   field: ["Field", [["learned", "learned"], ["exact", "exact"]]],
+  weight: ["Guidance w", [0, 1, 1.5, 2, 3, 4, 6].map((w) => [w, w])],
   ring: ["Ring", [[-1, "all"], ...NAMES.map((name, ring) => [ring, name])]],
 };

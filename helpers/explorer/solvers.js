@@ -26,14 +26,15 @@ export function stepTimes(steps, end, late) {
 const CHUNK = 64; // points between two looks at the clock
 
 /**
- * All states of points on their way, as a generator that pauses often, so that a page stays quick.
+ * All states of points on their way, as a generator that pauses often and tells the share that is done.
  * way: "forward" from noise to data, "backward", or "return" there and back.
  */
 export function* follow(model, points, rings, { way, method, steps, late }) {
   const count = model.isFlow ? model.couplings.length : steps;
   const times = model.isFlow ? [] : stepTimes(steps, model.end, late);
   const legs = { forward: [false], backward: [true], return: [false, true] }[way];
-  const states = [Float64Array.from(points)];
+  const states = [Float64Array.from(points)], pauses = legs.length * count * Math.ceil(rings.length / CHUNK);
+  let done = 0;
   for (const backward of legs) {
     for (let k = 0; k < count; k++) {
       const index = backward ? count - 1 - k : k, next = states.at(-1).slice();
@@ -49,7 +50,7 @@ export function* follow(model, points, rings, { way, method, steps, late }) {
           };
           part.set(SOLVERS[method](call, Float64Array.from(part), times[from], times[to] - times[from]));
         }
-        yield;
+        yield ++done / pauses;
       }
       states.push(next);
     }

@@ -1,30 +1,18 @@
-// Ways: every state of a figure's points, from the first to the last, and on which ring a way ends.
+// Ways: what has to be computed of a figure's points, what is done with the results, and on which ring a way ends.
 //
-// The way of the point that is dragged, and of its companions, is computed at once. A cloud or a grid is computed
-// in a generator that pauses often; what is there of it stands in the figure meanwhile.
+// A task says all that computing.js needs to know. The result is every state of the points, from the first to the last.
 import { normalPair, uniforms } from "./numbers.js";
-import { finish, follow } from "./solvers.js";
+import { FINE } from "./computing.js";
 import { CLOUD, NAMES } from "./settings.js";
 
-const PART = 400; // points of the cloud that appear together
 const HANDFUL = 36; // companions, at most
 const CALLS = { euler: 1, midpoint: 2, rk4: 4 }; // of the field, for one step
-const FINE = 100; // steps of the solution by which others are judged
 const LINES = 13; // of the grid, each way
 export const ALONG = 61; // points of each line
+const CLOSE = Math.cos(Math.PI / 6); // of the star, as chapter 10 counts
 
-/** In parts: the first are shown while the others are on their way. */
-export function* computeCloud(figure, about) {
-  const { settings, takesLabels, steps } = figure, { points, labels } = sample(figure), rings = labels.slice();
-  let states = [];
-  for (let i = 0; i < CLOUD; i += PART) {
-    const more = yield* follow(figure.model, points.slice(2 * i, 2 * (i + PART)), labels.slice(i, i + PART), settings);
-    states = more.map((state, k) => Float64Array.of(...(states[k] ?? []), ...state));
-    const data = settings.way === "backward" ? more[0] : more[steps];
-    if (!takesLabels) for (let k = 0; k < PART; k++) rings[i + k] = nearest(figure, data[2 * k], data[2 * k + 1]);
-    const byRing = NAMES.map((_, ring) => Array.from({ length: i + PART }, (_, k) => k).filter((k) => rings[k] === ring));
-    figure.cloud = { ...about, key: i + PART < CLOUD ? null : about.key, states, byRing };
-  }
+export function cloudTask(figure) {
+  return { ...sample(figure), settings: { ...figure.settings } };
 }
 
 /** Noise for the way to the data, data for the way back; the same at every visit. */
@@ -46,55 +34,71 @@ function sample({ model, settings, takesLabels, rings: { inner, outer, centres }
   return { points, labels };
 }
 
+/** The points of a cloud that are there, in the order of their rings; its key is null until all are. */
+export class Cloud {
+  constructor(key, way) {
+    Object.assign(this, { key: null, due: key, way, count: 0, states: [], byRing: NAMES.map(() => []) });
+  }
+
+  /** Takes those from `first` on; those that came before, as after a break, it has. */
+  add(figure, { first, states }) {
+    if (first !== this.count) return;
+    const { takesLabels, settings, steps } = figure, data = settings.way === "backward" ? states[0] : states[steps];
+    if (!this.all) this.all = states.map(() => new Float64Array(2 * CLOUD));
+    states.forEach((state, k) => this.all[k].set(state, 2 * first));
+    this.count += states[0].length / 2;
+    this.states = this.all.map((state) => state.subarray(0, 2 * this.count));
+    for (let i = first; i < this.count; i++) {
+      const own = settings.ring >= 0 ? settings.ring : i % 5;
+      this.byRing[takesLabels ? own : nearest(figure, data[2 * (i - first)], data[2 * (i - first) + 1])].push(i);
+    }
+  }
+}
+
 /** Level and upright lines, over noise or over data. */
-export function* computeGrid(figure, about) {
-  const { settings, takesLabels } = figure, points = [], reach = settings.way === "backward" ? [2.4, 1.6] : [2.4, 2.4];
+export function gridTask({ settings, takesLabels }) {
+  const points = [], reach = settings.way === "backward" ? [2.4, 1.6] : [2.4, 2.1];
   for (const axis of [0, 1]) {
     for (let line = 0; line < LINES; line++) {
       for (let k = 0; k < ALONG; k++) {
-        const across = reach[axis] * ((2 * line) / (LINES - 1) - 1), along = reach[1 - axis] * ((2 * k) / (ALONG - 1) - 1);
+        const across = reach[axis] * ((2 * line) / (LINES - 1) - 1);
+        const along = reach[1 - axis] * ((2 * k) / (ALONG - 1) - 1);
         points.push(...(axis ? [along, across] : [across, along]));
       }
     }
   }
-  const labels = new Int8Array(points.length / 2).fill(takesLabels ? settings.ring : -1);
-  figure.grid = { ...about, states: yield* follow(figure.model, points, labels, settings) };
+  return { points, labels: new Int8Array(points.length / 2).fill(takesLabels ? settings.ring : -1), settings: { ...settings } };
 }
 
-/** The way of the point that is dragged, one for each label (these are the heroes), and those of its companions. */
-export function trace(figure) {
-  const { settings, takesLabels } = figure, { x, y, ring } = settings;
+/**
+ * The point that is dragged, once for each label (these are the heroes), and its companions; whether the end is judged
+ * beside a fine solution; and what that costs: how often a model is evaluated.
+ */
+export function wayTask(figure) {
+  const { settings, takesLabels, learned, moves } = figure, { x, y, ring, method } = settings;
   const heroes = !takesLabels ? [-1] : ring >= 0 ? [ring] : [0, 1, 2, 3, 4];
   const points = heroes.flatMap(() => [x, y]), labels = [...heroes];
   // Fewer companions where each takes many calls of the field, so that a drag stays quick.
-  const calls = figure.learned.isFlow ? 1 : figure.moves * CALLS[settings.method];
-  const companions = settings.points === "handful" ? Math.min(HANDFUL, Math.max(8, Math.floor(2500 / calls))) : 0;
+  const calls = learned.isFlow ? moves : moves * CALLS[method];
+  const most = learned.isFlow ? HANDFUL : Math.min(HANDFUL, Math.max(8, Math.floor(2500 / calls)));
+  const companions = settings.points === "handful" ? most : 0;
   for (let k = 0; k < companions; k++) {
     const away = 0.3 * Math.sqrt((k + 1) / companions), angle = 2.399963 * k; // the golden angle
     points.push(x + away * Math.cos(angle), y + away * Math.sin(angle));
     labels.push(heroes[k % heroes.length]);
   }
-  const states = finish(follow(figure.model, points, Int8Array.from(labels), settings));
-  const data = settings.way === "backward" ? states[0] : states[figure.steps];
-  const colours = labels.map((label, i) =>
-    figure.colours[takesLabels ? label : nearest(figure, data[2 * i], data[2 * i + 1])]);
-  return { states, heroes, colours, ...fineSolution(figure, points, heroes, states.at(-1)) };
+  const judged = figure.judgesSteps && !learned.isFlow && settings.way !== "return";
+  const fine = judged ? heroes.length * CALLS.rk4 * FINE * (settings.field === "exact" ? 1.5 : 1) : 0;
+  const evaluations = (labels.length * calls + fine) * (settings.weight === 1 ? 1 : 2);
+  return { points, labels: Int8Array.from(labels), heroes, judged, evaluations, settings: { ...settings } };
 }
 
-/** With many steps of RK4; null where it is not asked for, or is itself not exact enough to judge by. */
-function fineSolution({ model, learned, exact, settings, judgesSteps }, points, heroes, end) {
-  if (!judgesSteps || learned.isFlow || settings.way === "return") return { fine: null };
-  const solve = (steps) => finish(follow(model, points.slice(0, 2 * heroes.length), Int8Array.from(heroes),
-    { ...settings, method: "rk4", steps, late: 2 }));
-  const worst = (a, b) => Math.max(...heroes.map((_, i) => apart(a, b, i)));
-  const fine = solve(FINE), error = worst(end, fine.at(-1));
-  const doubt = model === exact ? worst(solve(FINE / 2).at(-1), fine.at(-1)) : 0;
-  return doubt > Math.max(0.1 * error, 1e-5) ? { fine: null } : { fine, error };
-}
-
-/** How far the i-th points of two states are from each other. */
-export function apart(a, b, i) {
-  return Math.hypot(a[2 * i] - b[2 * i], a[2 * i + 1] - b[2 * i + 1]);
+/** What the figure keeps of such a way. */
+export function readWay(figure, { points, labels, heroes }, { states, fine, error }) {
+  const data = figure.settings.way === "backward" ? states[0] : states[figure.steps];
+  const colours = Array.from(labels, (label, i) =>
+    figure.colours[figure.takesLabels ? label : nearest(figure, data[2 * i], data[2 * i + 1])]);
+  return { start: [points[0], points[1]], states, heroes, colours, fine, error };
 }
 
 /** The ring whose colour a point takes, by where it is in the data. */
@@ -109,4 +113,34 @@ function nearest({ rings, settings }, x, y) {
 export function isOn({ rings }, state, i, ring) {
   const [a, b] = rings.centres[ring], away = Math.hypot(state[2 * i] - a, state[2 * i + 1] - b);
   return away >= rings.inner && away <= rings.outer;
+}
+
+/** The place of a ring that is farthest from the middle of all: of the black one, the star. */
+export function starOf({ rings }, ring) {
+  const [a, b] = rings.centres[ring], far = 1 + (rings.inner + rings.outer) / 2 / Math.hypot(a, b);
+  return [far * a, far * b];
+}
+
+/** Of the points that lie on a ring and on no other, the share within 30 degrees of its outermost place. */
+export function shareNearStar(figure, state, ring) {
+  const [a, b] = figure.rings.centres[ring], far = Math.hypot(a, b);
+  let alone = 0, near = 0;
+  for (let i = 0; i < state.length / 2; i++) {
+    if (NAMES.some((_, c) => isOn(figure, state, i, c) !== (c === ring))) continue;
+    const x = state[2 * i] - a, y = state[2 * i + 1] - b;
+    alone++;
+    if (x * a + y * b > CLOSE * far * Math.hypot(x, y)) near++;
+  }
+  return near / alone;
+}
+
+/** A ring's points, evenly by area. */
+export function evenly({ rings: { centres, inner, outer } }, ring) {
+  const state = [], [a, b] = centres[ring], around = 720, across = 24;
+  for (let k = 0; k < around * across; k++) {
+    const angle = (2 * Math.PI * ((k % around) + 0.5)) / around, even = (Math.floor(k / around) + 0.5) / across;
+    const radius = Math.sqrt(inner ** 2 + even * (outer ** 2 - inner ** 2));
+    state.push(a + radius * Math.cos(angle), b + radius * Math.sin(angle));
+  }
+  return state;
 }

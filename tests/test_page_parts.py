@@ -1,0 +1,143 @@
+"""What the book makes of a notebook's parts: folded code, lists of checks, boxes, drawings in the page."""
+
+import base64
+import io
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from boxes import NAMED
+from browser import pages
+from cells import CHECK, only_shows
+from inline_figures import drop_unused, set_in
+from live_figures import number_live_figures
+from PIL import Image
+
+from helpers.plots import INK
+
+CHAPTERS = [page for page in pages() if page.startswith("notebooks/")]
+
+
+@pytest.mark.parametrize(
+    ("code", "shown"),
+    [
+        ("plots.curves({'a': (x, y)}, 'x', 'y')", "figure"),
+        ("show(ode.log_prob)", "listing"),
+        ("table(['a'], rows)\nplots.grids(panels)", "figure"),
+        ("# Over seeds: 0.1.\ncheck('small', error, below=1)", "check"),
+        ("error = f(x)\ncheck('small', error, below=1)", None),  # it computes
+        ("model.plots(x)", None),
+        ("plots", None),
+        ("", None),
+        ("%matplotlib inline", None),
+    ],
+)
+def test_code_is_folded_where_it_only_shows(code: str, shown: str | None) -> None:
+    assert only_shows(code) == shown
+
+
+@pytest.mark.parametrize(
+    ("line", "claim", "value"),
+    [
+        ("✓ a layer: undone: 3.6e-7 < 1e-6", "a layer: undone", "3.6e-7"),
+        ("✓ the share: 0.81 > 0.8 and < 0.82", "the share", "0.81"),
+        ("✓ the entropy: 1.41330 = 1.4132727 to within 1e-4", "the entropy", "1.41330"),
+    ],
+)
+def test_what_a_check_prints_is_taken_apart(line: str, claim: str, value: str) -> None:
+    found = CHECK.fullmatch(line)
+    assert (found["claim"], found["value"]) == (claim, value)
+
+
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_every_check_of_a_chapter_is_in_a_list_and_no_code_is_lost(built: Path, page: str) -> None:
+    html = (built / f"{page}.html").read_text(encoding="utf-8")
+    assert html.count('<span class="held">✓</span>') > 10
+    assert "<pre><span></span>✓" not in html
+    folded = re.findall(r'<details class="code-of"><summary>code of (?:this|these) (\w+)</summary>', html)
+    assert Counter(folded)["figure"] > 0
+    # Folded code stands below what it makes.
+    assert not re.search(r"</details>\s*<div class=\"cell_output", html)
+
+
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_boxes_and_exercises_have_anchors_that_count(built: Path, page: str) -> None:
+    html = (built / f"{page}.html").read_text(encoding="utf-8")
+    exercises = [int(number) for number in re.findall(r'id="exercise-(\d+)"', html)]
+    assert exercises == list(range(1, len(exercises) + 1)) and len(exercises) >= 3
+    chapter = int(re.search(r"/(\d+)_", page)[1])
+    boxes = re.findall(r'class="[^"]*fr-box[^"]*"[^>]*>.*?<strong>(.*?)</strong>', html, re.DOTALL)
+    numbers = [(int(named[2]), int(named[3])) for named in map(NAMED.match, boxes)]
+    assert numbers == [(chapter, place + 1) for place in range(len(numbers))]
+
+
+def test_every_theorem_of_the_book_is_in_a_box_with_its_proof_after_it(built: Path) -> None:
+    found = {page: (built / f"{page}.html").read_text(encoding="utf-8") for page in CHAPTERS}
+    assert sum(html.count("fr-box") for html in found.values()) >= 10
+    bare = [
+        page
+        for page, html in found.items()
+        if re.search(r"<p><strong>(Theorem|Lemma)\b", html)
+        and not re.search(r'fr-box[^"]*"[^>]*>\s*<p><strong>(Theorem|Lemma)', html)
+    ]
+    assert bare == []
+    assert all(html.count("fr-proof") >= html.count("fr-box") for html in found.values())
+
+
+def drawing(tmp_path: Path) -> Path:
+    """A page that shows one drawing, which holds a marker and an image of two colours."""
+    image, file = Image.new("RGBA", (2, 1), (1, 2, 3, 255)), io.BytesIO()
+    image.putpixel((1, 0), (200, 0, 0, 0))
+    image.save(file, "PNG")
+    png = base64.b64encode(file.getvalue()).decode()
+    svg = (
+        '<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="468pt" viewBox="0 0 468 300">'
+        '<defs><path id="tip" d="M0 0"/></defs><g id="axes_1"><use xlink:href="#tip"/>'
+        f'<text style="fill: {INK}">1.5</text><image xlink:href="data:image/png;base64,{png}"/></g></svg>'
+    )
+    for folder in ("_images", "notebooks"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "_images" / "ab12.svg").write_text(svg, encoding="utf-8")
+    return tmp_path / "notebooks" / "03_page.html"
+
+
+def test_a_drawing_becomes_a_part_of_its_page_in_the_colour_of_the_text(tmp_path: Path) -> None:
+    path = drawing(tmp_path)
+    tag = '<img alt="A &quot;drawing&quot;" src="../_images/ab12.svg" />'
+    page = set_in(f"<figure>{tag}</figure><figure>{tag}</figure>", path)
+    assert "<img" not in page and INK not in page and page.count("fill: currentColor") == 2
+    assert page.count('aria-label="A &quot;drawing&quot;"') == 2
+    assert "axes_1" not in page and len(set(re.findall(r'id="([^"]+)"', page))) == 2  # one each
+    assert all(f'href="#{name}"' in page for name in re.findall(r'id="([^"]+)"', page))
+    (image,) = (tmp_path / "_images").glob("*.webp")
+    assert f'href="../_images/{image.name}"' in page
+    assert Image.open(image).convert("RGBA").getpixel((0, 0)) == (1, 2, 3, 255)
+
+
+def test_only_drawings_that_no_page_shows_are_deleted(tmp_path: Path) -> None:
+    drawing(tmp_path)
+    drop_unused(tmp_path / "_images", ['<img src="../_images/ab12.svg">'])
+    assert (tmp_path / "_images" / "ab12.svg").exists()
+    drop_unused(tmp_path / "_images", ["<p>none</p>"])
+    assert not (tmp_path / "_images" / "ab12.svg").exists()
+
+
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_no_letter_of_a_figure_is_small_or_pale(built: Path, page: str) -> None:
+    """By the style sheet: 9 pixels at 350, where the widest drawing is 576 units wide."""
+    html = (built / f"{page}.html").read_text(encoding="utf-8")
+    widths = [float(width) for width in re.findall(r'<svg [^>]*class="figure[^>]*--width: ([\d.]+)', html)]
+    assert widths and max(widths) <= 600
+    assert not re.search(rf"{INK}|<img[^>]*_images/[0-9a-f]+\.svg", html)
+
+
+def test_live_figures_are_numbered_by_chapter() -> None:
+    one = (
+        '<figure class="fr-explorer" id="explorer-x"><div>…</div><figcaption><p>'
+        '<span class="caption-number">Live figure. </span>Points.</p></figcaption></figure>'
+    )
+    page = number_live_figures(one + one, Path("notebooks/08_flow_matching.html"))
+    assert re.findall(r"Live figure ([\d.]*)", page) == ["8.1", "8.2"]
+    assert page.count('href="#explorer-x"') == 2
+    assert "8." not in number_live_figures(one, Path("book/intro.html"))
