@@ -65,6 +65,7 @@ SIGNED = LinearSegmentedColormap.from_list(
 )
 WIDTH, WIDE = 6.5, 8.0  # inches: of a figure, and of one whose panels stand side by side
 WINDOW = (-2.7, 2.7, -1.7, 1.45)  # left, right, bottom, top of every picture of the rings
+PIXELS = "image-rendering:crisp-edges;image-rendering:pixelated"  # what keeps an image from being smooth
 LABEL = 17  # letters in a line beside a curve
 
 STYLE = {
@@ -131,7 +132,9 @@ def as_svg(figure: Figure) -> str:
     text = re.sub(r"<\?xml.*?<svg", "<svg", file.getvalue(), count=1, flags=re.DOTALL)
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'(?<=base64,)\s*([A-Za-z0-9+/=\s]+)(?=")', lambda found: _few_colours(found[1]), text)
-    text = text.replace("image-rendering:crisp-edges;image-rendering:pixelated", "")  # smooth, when enlarged
+    text = re.sub(
+        r"<image[^>]{4000,}>", lambda image: image[0].replace(PIXELS, ""), text
+    )  # few cells stay so
     text = re.sub(r">\s+<", "><", text).strip()
     return re.sub(r"<[^>]*>", _shorter, text)
 
@@ -447,7 +450,8 @@ def grids(
 
 def _colour_bar(figure: Figure, mapped: ScalarMappable, axes: list[Axes], label: str, beyond: str) -> None:
     """The scale of colours, beside all panels."""
-    bar = figure.colorbar(mapped, ax=axes, label=label, shrink=0.85, aspect=30, extend=beyond, pad=0.03)
+    bar = figure.colorbar(mapped, ax=axes, shrink=0.85, aspect=30, extend=beyond, pad=0.03)
+    bar.set_label(label, labelpad=10)  # room for larger numbers, as on a telephone
     bar.outline.set_visible(False)
     bar.solids.set_rasterized(True)
     _plain_numbers(bar.ax.yaxis)
