@@ -20,7 +20,7 @@ define timed
 	echo "== $(1): $$(( $$(date +%s) - start )) s"
 endef
 
-.PHONY: help book test notebooks lab bench faults seeds coverage screenshots dist hero format lock clean clean-all html
+.PHONY: help pdf book test notebooks lab bench faults seeds coverage screenshots dist hero format lock clean clean-all html
 .DEFAULT_GOAL := help
 
 help:  ## list these commands
@@ -64,8 +64,11 @@ coverage: $(DEVELOPER)  ## which lines and branches of helpers/ the tests reach
 screenshots: $(DEVELOPER) html  ## every page at 1280 and 390 px, light and dark: _build/screenshots
 	@$(PY) tools/screenshots.py
 
-dist: html  ## pack the book: dist/five-rings-VERSION.zip, and its checksum
+dist: pdf  ## pack the book: dist/five-rings-VERSION.zip and .pdf, and a checksum
 	@$(PY) tools/archive.py
+
+pdf: $(DEVELOPER) html  ## the whole book as one PDF: dist/five-rings-VERSION.pdf (needs Chromium; minutes)
+	$(call timed,pdf,$(PY) tools/pdf.py,The lines above say why)
 
 hero: $(READER)  ## draw the README's picture anew from the committed affine flow
 	@$(PY) tools/hero.py
