@@ -113,12 +113,20 @@ def _figure_of_the_book(draw: Callable[..., None]) -> Callable[..., None]:
 
 
 def _show() -> None:
-    """Show the figure; a notebook, which is set up for PNG when it draws for the first time, gets SVG."""
-    if (shell := get_ipython()) is not None:
-        formatters = shell.display_formatter.formatters
-        formatters["image/png"].pop(Figure, None)
-        formatters["image/svg+xml"].for_type(Figure, as_svg)
-    plt.show()
+    """Show the figure; a notebook gets SVG of it, and shows a reader's own figures as it did before."""
+    if (shell := get_ipython()) is None:
+        return plt.show()
+    png, svg = (shell.display_formatter.formatters[kind] for kind in ("image/png", "image/svg+xml"))
+    before = [(kind, kind.lookup_by_type(Figure)) for kind in (png, svg) if Figure in kind]
+    png.pop(Figure, None)
+    svg.for_type(Figure, as_svg)
+    try:
+        plt.show()
+    finally:
+        svg.pop(Figure)
+        for kind, as_before in before:
+            kind.for_type(Figure, as_before)
+    return None
 
 
 def as_svg(figure: Figure) -> str:

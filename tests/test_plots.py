@@ -15,6 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 from torch import Tensor
 
@@ -350,3 +352,15 @@ def test_no_two_curves_have_one_colour(shown: list[Figure]) -> None:
     plots.curves({name: ([0.0, 1.0], [0.0, 1.0]) for name in ("model", "one", "two", "three")}, "x", "y")
     colours = [line.get_color() for line in shown[0].axes[0].lines]
     assert len(set(colours)) == 4
+
+
+def test_in_a_notebook_the_books_figures_are_svg_and_a_readers_own_are_as_they_were() -> None:
+    ours = "from helpers import plots\nplots.curves({'a': ([1.0, 2.0], [3.0, 4.0])}, 'x', 'y')"
+    theirs = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()"
+    notebook = new_notebook(cells=[new_code_cell(source) for source in (ours, theirs, ours)])
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("MPLBACKEND", "")
+        NotebookClient(notebook, extra_arguments=["--log-level=ERROR"]).execute()
+    kinds = [{kind for out in cell.outputs for kind in out.get("data", {})} for cell in notebook.cells]
+    assert ["image/svg+xml" in kind for kind in kinds] == [True, False, True]
+    assert ["image/png" in kind for kind in kinds] == [False, True, False]

@@ -38,10 +38,9 @@ class Boxes(Transform):
         for paragraph in list(self.document.findall(nodes.paragraph)):
             if lead(paragraph).startswith("Proof"):
                 self.proof(paragraph)
-            elif (number := EXERCISE.match(lead(paragraph))) and "exercises" in paragraph.parent.get(
-                "ids", []
-            ):
-                self.anchor(paragraph, f"exercise-{number[1]}", lead(paragraph).rstrip("."))
+            elif "exercises" in paragraph.parent.get("ids", []) and EXERCISE.match(lead(paragraph)):
+                number, title = lead(paragraph).split(".", 1)
+                self.anchor(paragraph, f"exercise-{number}", title.strip(". "))
 
     def box(self, quotation: nodes.block_quote, named: re.Match[str]) -> None:
         """Make a quotation a box."""
