@@ -6,11 +6,14 @@ import re
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from boxes import NAMED
 from browser import pages
 from cells import CHECK, only_shows
-from inline_figures import drop_unused, set_in
+from fontTools.pens.recordingPen import RecordingPen
+from fontTools.svgLib.path import parse_path
+from inline_figures import drop_unused, relative, set_in
 from live_figures import number_live_figures
 from PIL import Image
 
@@ -113,6 +116,28 @@ def test_a_drawing_becomes_a_part_of_its_page_in_the_colour_of_the_text(tmp_path
     (image,) = (tmp_path / "_images").glob("*.webp")
     assert f'href="../_images/{image.name}"' in page
     assert Image.open(image).convert("RGBA").getpixel((0, 0)) == (1, 2, 3, 255)
+
+
+OUTLINES = (
+    "M3.0 161.1L251.8 161.1L251.8 16.0L3.0 16.0L3.0 161.1z M0.5 -0.25L1 0.75z L2 2",
+    "M1 1C0.1 0.2 0.3 -0.4 5 6Q7 8.5 -9 -10L0 0z",
+)
+
+
+@pytest.mark.parametrize("outline", OUTLINES)
+def test_outlines_in_steps_are_those_in_places(outline: str) -> None:
+    """As read by another reader of outlines."""
+    read, short = RecordingPen(), RecordingPen()
+    parse_path(outline, read)
+    parse_path(relative(outline), short)
+    assert len(relative(outline)) < len(outline)
+    assert [name for name, _ in read.value] == [name for name, _ in short.value]
+    for (_, places), (_, steps) in zip(read.value, short.value, strict=True):
+        np.testing.assert_allclose(steps, places, atol=1e-9)
+
+
+def test_outlines_by_hand_stay_as_they_are() -> None:
+    assert relative("M0,0 l5,0 A1 1 0 0 1 3 4") == "M0,0 l5,0 A1 1 0 0 1 3 4"
 
 
 def test_only_drawings_that_no_page_shows_are_deleted(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from helpers.plots import INK, WIDTH
@@ -19,6 +20,10 @@ from helpers.plots import INK, WIDTH
 PICTURE = re.compile(r'<img alt="([^"]*)" src="([./]*_images/[\w.-]+\.svg)" ?/?>')
 RASTER = re.compile(r'xlink:href="data:image/png;base64,([^"]+)"')
 ID = re.compile(r' id="([^"]+)"')
+OUTLINE = re.compile(r'(?<= d=")[^"]+')
+PLAIN = re.compile(r"M[\d. -]+(?:[MLCQ][\d. -]+|z\s*)*")  # as matplotlib writes them
+COMMAND = re.compile(r"([A-Za-z])([^A-Za-z]*)")
+CLIPPED = re.compile(r'<g>((?:\s*<path\b[^>]*? clip-path="([^"]+)"[^>]*/>)+)\s*</g>')
 POINTS = 72  # an inch
 KEPT = ("viewBox", "fill", "font-size")
 
@@ -55,7 +60,37 @@ def inline(svg: str, alternative: str, prefix: str, folder: Path, address: str) 
     given |= {"role": "img", "aria-label": html.escape(alternative)}
     body = re.sub(r"<!--.*?-->", "", body, flags=re.DOTALL)
     attributes = " ".join(f'{name}="{value}"' for name, value in given.items())
+    body = CLIPPED.sub(clip_once, OUTLINE.sub(lambda one: relative(one[0]), body))
     return f"<svg {attributes}>" + re.sub(r"\s*\n\s*", "\n", body)
+
+
+def relative(outline: str) -> str:
+    """An outline in steps from point to point, which are shorter to write than places; none is rounded."""
+    if not PLAIN.fullmatch(outline):
+        return outline
+    digits = max((len(part) for part in re.findall(r"\.(\d+)", outline)), default=0)
+    unit, short = 10**digits, []
+    at = start = (0, 0)
+    for command, numbers in COMMAND.findall(outline):
+        given = [round(float(number) * unit) for number in numbers.split()]
+        points = list(zip(given[::2], given[1::2], strict=True))
+        steps = [step for x, y in points for step in (x - at[0], y - at[1])]
+        at = points[-1] if points else start
+        start = at if command == "M" else start
+        written = " ".join(np.format_float_positional(step / unit, trim="-") for step in steps)
+        written = re.sub(r"(^|[ -])0\.", r"\1.", written).replace(" -", "-")
+        again = command == "L" and short[-1][0] in "l -"  # a letter that is the one before is left out
+        gap = "" if written.startswith("-") else " "
+        short.append((gap if again else command.lower()) + written)
+    return short[0].upper() + "".join(short[1:])
+
+
+def clip_once(group: re.Match[str]) -> str:
+    """Paths that all lie in one window, with the window named once."""
+    if set(re.findall(r'clip-path="([^"]+)"', group[1])) != {group[2]}:
+        return group[0]
+    window = f' clip-path="{group[2]}"'
+    return f"<g{window}>{group[1].replace(window, '')}</g>"
 
 
 def drop_unused(folder: Path, pages: Iterable[str]) -> None:
