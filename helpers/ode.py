@@ -26,6 +26,7 @@ from helpers.validation import (
 )
 
 __all__ = [
+    "ContinuousFlow",
     "METHODS",
     "TITLES",
     "integrate",
@@ -316,6 +317,38 @@ def log_prob(
         require_one_each(log_base, len(x), "what base.log_prob returned")
         log_density = log_base + state[:, dim]
     return (log_density, z) if with_noise else log_density
+
+
+class ContinuousFlow(nn.Module):
+    """A field as a model of points: its density and its samples, each by as many steps.
+
+    It can stand wherever a flow can, and as the base of a `NormalizingFlow`, whose layers then lead from
+    its points to the columns of a table.
+
+    Args:
+        field: a velocity field with `dim`, called as field(x, t, context).
+        steps, method: as for `integrate`.
+
+    Example:
+        >>> from helpers.matching import VelocityField
+        >>> ContinuousFlow(VelocityField(dim=3), steps=4).sample(5).shape
+        torch.Size([5, 3])
+    """
+
+    def __init__(self, field: nn.Module, steps: int = 16, method: str = "midpoint") -> None:
+        super().__init__()
+        require_count(steps, "steps")
+        self.field, self.dim, self.steps, self.method = field, field.dim, steps, method
+
+    def log_prob(self, x: Float[Tensor, "batch dim"], context: Context = None) -> Float[Tensor, " batch"]:
+        """Log-density at x in nats; it raises what the function `log_prob` of this file does."""
+        return log_prob(self.field, x, self.steps, self.method, context)
+
+    @torch.no_grad()
+    def sample(self, n: int, context: Context = None) -> Float[Tensor, "n dim"]:
+        """Draw n points, (n, dim); it raises what `integrate` does, and where `n` is no whole number."""
+        noise = StandardNormal(self.dim).sample(n).to(next(self.field.parameters(), torch.empty(0)))
+        return integrate(self.field, noise, self.steps, self.method, context=context)
 
 
 def _states(f: Field, x: Tensor, method: str, spans: list[tuple[float, float]]) -> Iterator[Tensor]:

@@ -36,6 +36,7 @@ from helpers.rings import OlympicRings
 
 __all__ = [
     "as_svg",
+    "columns",
     "curves",
     "densities",
     "fields",
@@ -44,6 +45,7 @@ __all__ = [
     "histograms",
     "maps",
     "samples",
+    "scatter",
     "trajectories",
 ]
 
@@ -533,6 +535,49 @@ def histograms(
         ax.spines["left"].set_visible(False)
         _plain_numbers(ax.xaxis)
     axes[-1].legend()
+    _show()
+
+
+@_figure_of_the_book
+def columns(panels: Mapping[str, Mapping[str, Float[Tensor, " n"]]], bins: int = 48) -> None:
+    """The columns of a table, a panel each: the first sample as a filled histogram, others as lines over it.
+
+    Each panel reaches as far as its first sample does. Names of samples stand beside the last panel's lines.
+    """
+    figure, axes = _figure(len(panels), 2, 1.9)
+    for ax, (title, kinds) in zip(axes, panels.items()):
+        first = next(iter(kinds.values())).double()
+        edges = np.linspace(float(first.min()), float(first.max()) + 1e-9, bins + 1)
+        for i, (name, values) in enumerate(kinds.items()):
+            share = np.histogram(values.cpu().numpy(), edges)[0] / len(values) / np.diff(edges)
+            look = {"fill": True, "color": SKY, "alpha": 0.45} if i == 0 else {"color": OTHERS[i - 1]}
+            ax.stairs(share, edges, label=name, linewidth=1.4, **look)
+        ax.set_title(title, loc="left")
+        ax.set(yticks=[])
+        ax.spines["left"].set_visible(False)
+        _plain_numbers(ax.xaxis)
+    if len(next(iter(panels.values()))) > 1:
+        axes[-1].legend()
+    _show()
+
+
+@_figure_of_the_book
+def scatter(panels: Mapping[str, tuple[Float[Tensor, "n 2"], str, str]]) -> None:
+    """Points of two columns in each panel, with the names of both, which carry their units."""
+    figure, axes = _figure(len(panels), 2, 3.4)
+    for ax, (title, (points, x_label, y_label)) in zip(axes, panels.items()):
+        ax.scatter(
+            *points.cpu().T.numpy(),
+            s=max(0.8, 9000 / len(points)),
+            c=VIOLET,
+            linewidths=0,
+            alpha=0.5,
+            rasterized=True,
+        )
+        ax.set_title(title, loc="left")
+        ax.set(xlabel=x_label, ylabel=y_label)
+        for axis in (ax.xaxis, ax.yaxis):
+            _plain_numbers(axis)
     _show()
 
 

@@ -66,6 +66,7 @@ def fit(
     clip: float = 1.0,
     held_out: Tensor | tuple[Tensor, ...] | None = None,
     every: int = 200,
+    keep_best: bool = False,
 ) -> History:
     """Train a model in place by Adam, with a cosine learning rate and clipped gradients.
 
@@ -82,6 +83,7 @@ def fit(
         peak: the highest learning rate.
         clip: bound on the norm of the gradient.
         held_out: tensors like `data`, on which the loss is taken every `every` steps.
+        keep_best: leave the model as it was when its held-out loss was lowest, and not as it is at the end.
 
     Returns:
         The loss of every step, and the held-out losses.
@@ -89,8 +91,8 @@ def fit(
     Raises:
         TypeError: a count that is no whole number, or data that are no tensors.
         ValueError: a count below 1; data that are empty, infinite, nan or of unequal lengths; another number
-            of tensors held out than in the data; a model without parameters; a loss that is not one number,
-            or does not depend on them.
+            of tensors held out than in the data, or none where the best state is to be kept; a model
+            without parameters; a loss that is not one number, or does not depend on them.
         FloatingPointError: the loss or its gradient is not finite. The message names the step, and the
             model keeps the last parameters and buffers that had a finite loss.
 
@@ -102,6 +104,8 @@ def fit(
     require_positive(peak, "peak")
     require_positive(clip, "clip")
     data = _parts(data, "data")
+    if keep_best and held_out is None:
+        raise ValueError("keep_best is set, but held_out is missing: nothing says which state is best")
     held_out = None if held_out is None else _parts(held_out, "held_out", len(data))
     parameters = [p for p in model.parameters() if p.requires_grad]
     if not parameters:
@@ -111,6 +115,7 @@ def fit(
         optimizer = torch.optim.Adam(parameters, lr=peak, fused=True)
         state = [*parameters, *model.buffers()]
         last_good = [part.detach().clone() for part in state]
+        best, lowest = last_good, math.inf
         started = time.process_time()
         for step in tqdm(range(steps), disable=not shows_progress()):
             index = torch.randint(len(data[0]), (batch_size,), device="cpu")
@@ -144,7 +149,11 @@ def fit(
                     _copy(state, last_good)
                     raise FloatingPointError(f"step {step}: the held-out loss is {validation}; {KEPT}")
                 history.validation.append((step + 1, paused - started, validation))
+                if keep_best and validation < lowest:
+                    best, lowest = [part.detach().clone() for part in state], validation
                 started += time.process_time() - paused  # validation is not training
+        if keep_best:
+            _copy(state, best)
     return history
 
 
