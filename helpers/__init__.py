@@ -1,7 +1,7 @@
 """Support module of *Flow-Based Generative Modeling on Five Rings*.
 
 Reading order: `environment`, `validation`, `rings`, `path`, `distributions`, `networks`, `splines`, `flows`,
-`matching`, `ode`, `training`, `metrics`, `page`, `plots`, `explorer`.
+`matching`, `ode`, `training`, `metrics`, `empirical`, `page`, `plots`, `explorer`.
 A file imports only from the files before it.
 """
 
