@@ -88,8 +88,13 @@ class EmpiricalPath:
         """Mean of x1 given xt = x: a weighted mean of the data. Errors are those of `log_prob`."""
         return self._over_points(x, t, _mean).to(x.dtype)
 
-    def velocity(self, x: Float[Tensor, "batch dim"], t: Time) -> Float[Tensor, "batch dim"]:
-        """The field u_t that carries p_t, (E[x1 | xt = x] - x) / (1 - t). Errors are those of `log_prob`."""
+    def velocity(
+        self, x: Float[Tensor, "batch dim"], t: Time, context: None = None
+    ) -> Float[Tensor, "batch dim"]:
+        """The field u_t that carries p_t, (E[x1 | xt = x] - x) / (1 - t). Errors are those of `log_prob`.
+
+        The solvers of `ode` call a field with a context; this one takes none.
+        """
         mean = self._over_points(x, t, _mean)
         return ((mean - x) / (1 - _column(t, x))).to(x.dtype)
 
