@@ -1,4 +1,4 @@
-"""Both families on 50 to 100,000 points: loss, nats and copies; and what is said to keep a model from copying.
+"""Both families on 50 to 100,000 points: loss, nats and copies; and what may keep a model from copying.
 
 python -m bench.finite_data
 
@@ -201,7 +201,7 @@ def measure_run(family: str, n: int, seed: int, remedy: str, judge: Judge) -> tu
 
 
 def measure_kernel(n: int, seed: int, judge: Judge) -> dict[str, object]:
-    """The field of n points, stopped when the noise is as wide as the bandwidth that held-out points prefer."""
+    """The field of n points, stopped when the noise is as wide as held-out points prefer it."""
     torch.manual_seed(seed)
     rings = OlympicRings()
     data, (held_out, _) = rings.sample(n)[0], rings.sample(held_out_size(n))

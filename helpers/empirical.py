@@ -33,9 +33,9 @@ class EmpiricalPath:
     At time 1 it has arrived at the points themselves: it is the field that flow matching would find, if its
     network could take any shape and were trained for ever.
 
-    Every method takes points, (batch, dim), and a time in [0, 1), one for all points or (batch,). It computes
-    in float64 and returns the dtype of x. Differences are taken before they are squared, so that no digits are
-    lost as t nears 1. Autograd finds the derivatives in x and t.
+    Every method takes points, (batch, dim), and a time in [0, 1), one for all points or (batch,). It
+    computes in float64 and returns the dtype of x. Differences are taken before they are squared, so that
+    no digits are lost as t nears 1. Autograd finds the derivatives in x and t.
 
     Args:
         points: (n, dim) the data.
@@ -102,9 +102,9 @@ class EmpiricalPath:
     def loss_floor(self, draws: int = 4000, late: float = 1.0) -> Estimate:
         """Least flow-matching loss on these points, by `draws` random points of the path.
 
-        Given xt, what no field can tell of the line's velocity (x1 - xt) / tau is its variance, a sum over the
-        points; the mean of it over random xt scatters far less than the loss itself does. For one point it is
-        0, and for ever more points it tends to the floor of the distribution that they came from.
+        Given xt, what no field can tell of the line's velocity (x1 - xt) / tau is its variance, a sum over
+        the points; the mean of it over random xt scatters far less than the loss itself does. For one point
+        it is 0, and for ever more points it tends to the floor of the distribution that they came from.
 
         Args:
             draws: how many points of the path, at times that `spread_times` draws.
@@ -185,9 +185,9 @@ def copy_share(
 ) -> Estimate:
     """Share of the samples that count as copies, and its standard error.
 
-    A sample does if the nearest of the points is closer than `ratio` times the second nearest. Fresh data have
-    copies, too, by chance: about ratio^dim of them where the points lie densely in dim dimensions. Compare with
-    that floor, measured on data held out.
+    A sample does if the nearest of the points is closer than `ratio` times the second nearest. Fresh data
+    have copies, too, by chance: about ratio^dim of them where the points lie densely in dim dimensions.
+    Compare with that floor, measured on data held out.
 
     Args:
         samples: (batch, dim) what a model has made.

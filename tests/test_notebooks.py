@@ -182,7 +182,7 @@ def test_solutions_are_hidden_everywhere(path: Path) -> None:
     assert_none([cell for cell in hidden if not cell.metadata.get("jupyter", {}).get("source_hidden")])
 
 
-LOADING = 'from helpers import training\n\ntraining.load(flow, "one")\nopen("../bench/results/one.json")\nprint(1)'
+LOADING = 'from helpers import training\n\ntraining.load(flow, "one")\nopen("one.json")\nprint(1)'
 
 
 @pytest.fixture

@@ -247,6 +247,12 @@ def test_a_trajectory_starts_in_an_open_circle_and_ends_in_a_dot(shown: list[Fig
     assert end.get_xydata().tolist() == [[1.0, 1.0]] and end.get_markerfacecolor() != "none"
 
 
+def test_trajectories_open_a_window_about_a_point(shown: list[Figure]) -> None:
+    plots.trajectories(torch.randn(3, 2, 2), reach=0.5, about=(1.0, -2.0))
+    ax = shown[0].axes[0]
+    assert (*ax.get_xlim(), *ax.get_ylim()) == (0.5, 1.5, -2.5, -1.5)
+
+
 def test_trajectories_with_labels_take_the_colours_of_their_rings(shown: list[Figure]) -> None:
     plots.trajectories(torch.randn(3, 2, 2), ["red", "blue"], ring=torch.tensor([2, 0]))
     colours = [line.get_color() for line in shown[0].axes[0].lines]
