@@ -79,7 +79,7 @@ def main() -> None:
         matching.main()
         reference_exercise.main()
         peers.main()
-        finite_data.main()  # for Chapter 13; another quarter of an hour
+        finite_data.main()  # for Chapter 13; another twenty minutes
     listing = BOOK / "benchmarks_table.md"
     listing.write_text(summary(), encoding="utf-8")
     figure(BOOK / "_static" / "benchmarks.svg")

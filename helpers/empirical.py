@@ -181,7 +181,9 @@ def nearest_distances(
 
 
 def copy_share(
-    samples: Float[Tensor, "batch dim"], points: Float[Tensor, "n dim"], ratio: float = 1 / 3
+    samples: Float[Tensor, "batch dim"],
+    points: Float[Tensor, "n dim"],
+    ratio: float = 1 / 3,
 ) -> Estimate:
     """Share of the samples that count as copies, and its standard error.
 
