@@ -9,6 +9,7 @@ from typing import NamedTuple
 FLOWS, SPLINES, MATCHING, ODE = (f"helpers/{n}.py" for n in ("flows", "splines", "matching", "ode"))
 TRAINING, METRICS, RINGS, PATH = (f"helpers/{n}.py" for n in ("training", "metrics", "rings", "path"))
 NETWORKS, BASES, PAGE = (f"helpers/{n}.py" for n in ("networks", "distributions", "page"))
+EMPIRICAL = "helpers/empirical.py"
 
 
 class Fault(NamedTuple):
@@ -22,6 +23,42 @@ class Fault(NamedTuple):
 
 
 FAULTS = [
+    # The exact field of n points
+    Fault(
+        "the weights of the points lose their factor 2",
+        EMPIRICAL,
+        "/ (2 * (1 - time).square())",
+        "/ (1 - time).square()",
+        "test_empirical 13",
+    ),
+    Fault(
+        "the density of n points is n times too large",
+        EMPIRICAL,
+        "log_weight.logsumexp(1) - math.log(n) - dim",
+        "log_weight.logsumexp(1) - dim",
+        "test_empirical",
+    ),
+    Fault(
+        "the floor of n points divides by tau once",
+        EMPIRICAL,
+        "/ tau[:, 0].square()",
+        "/ tau[:, 0]",
+        "test_empirical",
+    ),
+    Fault(
+        "the farthest points count as the nearest",
+        EMPIRICAL,
+        "largest=False",
+        "largest=True",
+        "test_empirical 13",
+    ),
+    Fault(
+        "points of the path are all drawn about the first point",
+        EMPIRICAL,
+        "torch.randint(len(self.points), (n,)",
+        "torch.randint(1, (n,)",
+        "test_empirical 13",
+    ),
     # Layers and flows
     Fault(
         "the affine layer's log-determinant has the wrong sign",
