@@ -37,7 +37,7 @@ STEPS, BATCH, PEAK = 3000, 512, 6e-3
 LOOKS = (100, 200, 300, 400, 500, 700, 1000, 1400, 1800, 2200, 2600, 3000)  # steps at which a run is judged
 TRIED = 200  # points on which the remedies are tried
 DECAY = 0.999  # of the averaged weights
-# Times from 1 down to 0 for log-densities; 96 steps of them give KLs that differ by less than a hundredth.
+# Times from 1 down to 0 for log-densities; 96 steps change a KL by about a hundredth of it.
 BACK = 1 - torch.linspace(0, 1, 25, dtype=torch.float64) ** 2
 FAMILIES = ("flow matching", "spline flow")
 REMEDIES: dict[str, dict[str, dict[str, float | bool]]] = {
