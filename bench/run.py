@@ -15,7 +15,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from bench import affine, matching, peers, reference_exercise, spline
+from bench import affine, finite_data, matching, peers, reference_exercise, spline
 from bench.result_files import read_records
 from helpers import plots
 
@@ -79,6 +79,7 @@ def main() -> None:
         matching.main()
         reference_exercise.main()
         peers.main()
+        finite_data.main()  # for Chapter 13; another twenty minutes
     listing = BOOK / "benchmarks_table.md"
     listing.write_text(summary(), encoding="utf-8")
     figure(BOOK / "_static" / "benchmarks.svg")

@@ -17,7 +17,7 @@ from torch import Tensor
 from helpers.metrics import Estimate
 from helpers.validation import require_count, require_finite, require_one_each, require_points
 
-__all__ = ["grouped_mean", "nearest_distance", "total_mass", "two_sample_accuracy"]
+__all__ = ["grouped_mean", "total_mass", "two_sample_accuracy"]
 
 
 def grouped_mean(values: Float[Tensor, " n"], groups: Int[Tensor, " n"]) -> Estimate:
@@ -125,22 +125,3 @@ def total_mass(
     weight = (log_q.double() - log_proposal.double()).exp()
     require_finite(weight, "q / g")
     return Estimate(float(weight.mean()), float(weight.std()) / math.sqrt(len(weight)))
-
-
-def nearest_distance(
-    x: Float[Tensor, "n dim"], others: Float[Tensor, "m dim"], chunk: int = 1024
-) -> Float[Tensor, " n"]:
-    """How far each point is from the nearest of the others, (n,), in the points' unit.
-
-    Samples that lie nearer to the training data than held-out data do are copies.
-
-    Raises:
-        TypeError, ValueError: no points, of different dims, infinite or nan; no others.
-    """
-    require_points(x, name="x")
-    require_points(others, x.shape[1], "others")
-    require_finite(x, "x")
-    require_finite(others, "others")
-    require_count(len(others), "the number of others")
-    parts = [torch.cdist(part, others).amin(1) for part in x.split(chunk)]
-    return torch.cat(parts) if parts else x.new_zeros(0)

@@ -297,13 +297,16 @@ def trajectories(
     names: Sequence[str] = (),
     reach: float | None = None,
     ring: Int[Tensor, " batch"] | None = None,
+    about: tuple[float, float] = (0.0, 0.0),
 ) -> None:
     """Paths of points over the outlines of the rings, from an open circle to a dot.
 
     `names` has a name for every point, or none; `reach` opens a square window of [-reach, reach] about the
-    origin, for noise; with `ring`, paths take the colours of rings; a path named after the star has its own.
+    point `about`, the origin for noise; with `ring`, paths take the colours of rings; a path named after the
+    star has its own.
     """
-    window = WINDOW if reach is None else (-reach, reach, -reach, reach)
+    (x, y), r = about, reach
+    window = WINDOW if r is None else (x - r, x + r, y - r, y + r)
     figure, (ax,) = _figure(1, 1, _plane_height(1, 1, window) * (0.8 if reach else 1))
     _outlines(ax)
     others = cycle(OTHERS)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench import peers
+from bench import finite_data, peers
 
 INPUTS = pytest.mark.parametrize("frequencies", peers.INPUTS.values())
 LIBRARIES = pytest.mark.parametrize("library", peers.LIBRARIES)
@@ -62,3 +62,29 @@ def test_every_library_takes_its_turn() -> None:
     seconds = peers.measure_peers(0, rounds=2, steps=6)
     assert list(seconds) == list(peers.LIBRARIES)
     assert all(len(values) == 2 and min(values) > 0 for values in seconds.values())
+
+
+@pytest.mark.parametrize("family", finite_data.FAMILIES)
+def test_a_run_on_few_points_notes_what_chapter_13_reads(
+    family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finite_data, "STEPS", 100)
+    judge = finite_data.Judge()
+    judge.fresh = judge.fresh[:1000]
+    record, model = finite_data.measure_run(family, 200, 0, "as it is", judge)
+    assert {"kl", "train_nats", "copies", "copies_by_chance"} <= set(record)
+    assert [set(row) for row in record["trace"]] == [
+        {"step", "train_loss", "held_loss", "held_nats", "kl", "kl_averaged"}
+    ]
+    assert record["kl"] == pytest.approx(record["trace"][0]["kl"], abs=1e-3)
+    assert record["kl"] < 2.5 and record["copies"] < 0.5
+    if family == "flow matching":
+        own = record["own_floor"] + record["own_excess"]
+        assert abs(own - record["trace"][0]["train_loss"]) < 0.3
+        assert finite_data.measure_pairs(200, [model, model], judge)["half_distance"] == 0
+
+
+def test_more_points_make_a_better_kernel_estimate_with_a_narrower_kernel() -> None:
+    judge = finite_data.Judge()
+    few, many = (finite_data.measure_kernel(n, 0, judge) for n in (50, 1000))
+    assert many["kl"] < few["kl"] and many["bandwidth"] < few["bandwidth"]

@@ -5,9 +5,8 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from sklearn.neighbors import NearestNeighbors
 
-from helpers.instruments import grouped_mean, nearest_distance, total_mass, two_sample_accuracy
+from helpers.instruments import grouped_mean, total_mass, two_sample_accuracy
 
 
 def test_the_standard_error_of_groups_is_that_of_repetition() -> None:
@@ -72,14 +71,6 @@ def test_mass_of_a_density_and_of_half_of_one() -> None:
         assert abs(found.value - share) < 4 * found.stderr and found.stderr < 0.01 * share
 
 
-def test_nearest_distances_are_those_of_scikit_learn() -> None:
-    torch.manual_seed(0)
-    x, others = torch.randn(300, 4, dtype=torch.float64), torch.randn(500, 4, dtype=torch.float64)
-    expected, _ = NearestNeighbors(n_neighbors=1).fit(others).kneighbors(x)
-    found = nearest_distance(x, others, chunk=64)
-    torch.testing.assert_close(found, torch.from_numpy(expected[:, 0]), atol=1e-9, rtol=1e-9)
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -96,7 +87,6 @@ def test_nearest_distances_are_those_of_scikit_learn() -> None:
         ),
         (lambda: total_mass(lambda x: x, torch.ones(9, 2), torch.zeros(9)), "log_prob returned"),
         (lambda: total_mass(lambda x: x[:, 0] * math.inf, torch.ones(9, 2), torch.zeros(9)), "q / g"),
-        (lambda: nearest_distance(torch.ones(3, 2), torch.ones(0, 2)), "number of others"),
     ],
 )
 def test_bad_input_is_named(call: Callable[[], object], message: str, no_shape_check: None) -> None:

@@ -182,7 +182,7 @@ def test_solutions_are_hidden_everywhere(path: Path) -> None:
     assert_none([cell for cell in hidden if not cell.metadata.get("jupyter", {}).get("source_hidden")])
 
 
-LOADING = 'from helpers import training\n\ntraining.load(flow, "one")\nprint(1)'
+LOADING = 'from helpers import training\n\ntraining.load(flow, "one")\nopen("one.json")\nprint(1)'
 
 
 @pytest.fixture
@@ -193,6 +193,9 @@ def copy(tmp_path: Path) -> Path:
     shutil.copy(ROOT / "requirements.txt", tmp_path)
     (tmp_path / "models" / "one.safetensors").write_bytes(b"weights")
     (tmp_path / "models" / "other.safetensors").write_bytes(b"weights")
+    (tmp_path / "bench" / "results").mkdir(parents=True)
+    for name in ("one", "other"):
+        (tmp_path / "bench" / "results" / f"{name}.json").write_text("[1]", encoding="utf-8")
     cell = nbformat.v4.new_code_cell(LOADING, id="a", execution_count=1)
     cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text="1\n")]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# A chapter", id="b"), cell])
@@ -216,6 +219,7 @@ def stale(copy: Path) -> bool:
         ("helpers/__init__.py", "limit_threads()", "limit_threads( )"),
         ("requirements.txt", "torch==", "torch>="),
         ("models/one.safetensors", "weights", "Weights"),
+        ("bench/results/one.json", "[1]", "[2]"),
     ],
 )
 def test_digest_notices(copy: Path, name: str, old: str, new: str) -> None:
@@ -244,8 +248,9 @@ def test_digest_notices_the_explorers_files_where_it_is_imported(copy: Path, nam
 
 
 def test_digest_leaves_other_things_aside(copy: Path) -> None:
-    """Models and helpers that the chapter does not use, a run's timestamps, how a checkout ends its lines."""
+    """Models, records and helpers that are not used, a run's timestamps, how a checkout ends its lines."""
     (copy / "models" / "other.safetensors").write_bytes(b"other weights")
+    (copy / "bench" / "results" / "other.json").write_text("[2]", encoding="utf-8")
     (copy / "helpers" / "rings.py").write_text("RINGS = 5", encoding="utf-8")
     (copy / "helpers" / "extra.py").write_text("1", encoding="utf-8")
     text = (copy / "helpers" / "training.py").read_bytes()

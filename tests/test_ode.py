@@ -548,3 +548,30 @@ BAD: dict[str, tuple[Callable[[], object], type[Exception], list[str]]] = {
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input_meets_one_clear_error(case: str, meets_one_clear_error: Callable[..., None]) -> None:
     meets_one_clear_error(BAD[case])
+
+
+class Linear(nn.Module):
+    """A field whose flow is a matrix exponential."""
+
+    dim = 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.matrix = nn.Parameter(MATRICES[3])
+
+    def forward(self, x: Tensor, t: Tensor, context: Tensor | None = None) -> Tensor:
+        return x @ self.matrix.T if context is None else x @ self.matrix.T + context
+
+
+def test_a_field_as_a_model_has_the_density_and_the_samples_of_its_flow() -> None:
+    model = ode.ContinuousFlow(Linear(), steps=20, method="rk4")
+    grown = matrix_exp(MATRICES[3])
+    law = MultivariateNormal(torch.zeros(3, dtype=torch.float64), grown @ grown.T)
+    x = torch.randn(40, 3, dtype=torch.float64)
+    torch.testing.assert_close(model.log_prob(x), law.log_prob(x), atol=1e-5, rtol=1e-5)
+    torch.manual_seed(3)
+    drawn = model.sample(20_000)
+    assert drawn.dtype == torch.float64 and not drawn.requires_grad
+    torch.testing.assert_close(torch.cov(drawn.T), grown @ grown.T, atol=0.15, rtol=0.1)
+    pushed = model.sample(5, torch.full((5, 3), 9.0, dtype=torch.float64))
+    assert float((pushed.mean(0) - drawn.mean(0)).norm()) > 5

@@ -128,6 +128,20 @@ def test_history_has_every_loss_and_the_validations_that_were_asked_for() -> Non
     assert graphs.count((4, True)) == 25 and graphs.count((3, False)) == 3 and len(graphs) == 28
 
 
+def test_the_best_state_is_kept_where_that_is_asked_for(no_shape_check: None) -> None:
+    """Trained on data from elsewhere, the held-out loss falls on the way there and then rises."""
+    data, held_out = torch.full((50,), 4.0), torch.full((20,), 1.5)
+    options = {"steps": 200, "peak": 0.1, "held_out": held_out, "every": 5}
+    last, best = Gaussian(), Gaussian()
+    fit(last, last.loss, data, **options)
+    history = fit(best, best.loss, data, **options, keep_best=True)
+    lowest = min(value for _, _, value in history.validation)
+    assert best.loss(held_out).item() == pytest.approx(lowest, abs=1e-6)
+    assert last.loss(held_out).item() > lowest + 0.5
+    with pytest.raises(ValueError, match="keep_best"):
+        fit(best, best.loss, data, steps=1, keep_best=True)
+
+
 def test_the_clock_of_the_validations_stands_still_while_they_run() -> None:
     """Each validation burns a tenth of a second, and ten steps of training far less."""
     model = Slope()

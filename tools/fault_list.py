@@ -9,6 +9,7 @@ from typing import NamedTuple
 FLOWS, SPLINES, MATCHING, ODE = (f"helpers/{n}.py" for n in ("flows", "splines", "matching", "ode"))
 TRAINING, METRICS, RINGS, PATH = (f"helpers/{n}.py" for n in ("training", "metrics", "rings", "path"))
 NETWORKS, BASES, PAGE = (f"helpers/{n}.py" for n in ("networks", "distributions", "page"))
+EMPIRICAL = "helpers/empirical.py"
 
 
 class Fault(NamedTuple):
@@ -22,6 +23,42 @@ class Fault(NamedTuple):
 
 
 FAULTS = [
+    # The exact field of n points
+    Fault(
+        "the weights of the points lose their factor 2",
+        EMPIRICAL,
+        "/ (2 * (1 - time).square())",
+        "/ (1 - time).square()",
+        "test_empirical 13",
+    ),
+    Fault(
+        "the density of n points is n times too large",
+        EMPIRICAL,
+        "log_weight.logsumexp(1) - math.log(n) - dim",
+        "log_weight.logsumexp(1) - dim",
+        "test_empirical",
+    ),
+    Fault(
+        "the floor of n points divides by tau once",
+        EMPIRICAL,
+        "/ tau[:, 0].square()",
+        "/ tau[:, 0]",
+        "test_empirical",
+    ),
+    Fault(
+        "the farthest points count as the nearest",
+        EMPIRICAL,
+        "largest=False",
+        "largest=True",
+        "test_empirical 13",
+    ),
+    Fault(
+        "points of the path are all drawn about the first point",
+        EMPIRICAL,
+        "torch.randint(len(self.points), (n,)",
+        "torch.randint(1, (n,)",
+        "test_empirical 13",
+    ),
     # Layers and flows
     Fault(
         "the affine layer's log-determinant has the wrong sign",
@@ -756,5 +793,71 @@ FAULTS = [
         "12",
         "torch.linalg.det(eye - h * J)",
         "torch.linalg.det(eye + h * J)",
+    ),
+    Fault(
+        "the reflected tail of the proposal is forgotten",
+        "14",
+        "images = [there, -there] if j in (1, 3) else [there]",
+        "images = [there]",
+    ),
+    Fault(
+        "a random split in place of one by weeks",
+        "14",
+        "train = week % 4 < 2",
+        "train = torch.rand(len(week)) < 0.5",
+    ),
+    Fault(
+        "the speed of a cell is uniform",
+        "14",
+        "(a + u[:, 3] * (b - a)).sqrt()",
+        "a.sqrt() + u[:, 3] * (b.sqrt() - a.sqrt())",
+    ),
+    Fault("log r has the wrong sign", "14", "log_r = -sides.log().sum(1)", "log_r = sides.log().sum(1)"),
+    Fault(
+        "the committee is a mean of logarithms",
+        "14",
+        "each.logsumexp(0) - math.log(len(each))\n\n    def sample",
+        "each.mean(0)\n\n    def sample",
+    ),
+    Fault(
+        "rows with holes are not looked at",
+        "14",
+        "gone = known.pressure.isna()",
+        "gone = known.wind_dir.isna()",
+    ),
+    Fault(
+        "polar coordinates without their length",
+        "helpers/transforms.py",
+        "log_det = length.log() + math.log(2 * math.pi / self.period)",
+        "log_det = 0 * length + math.log(2 * math.pi / self.period)",
+        "test_transforms 14",
+    ),
+    Fault(
+        "the sigmoid's slope without its tails",
+        "helpers/transforms.py",
+        "- softplus(z) - softplus(-z)",
+        "- softplus(-z)",
+        "test_transforms",
+    ),
+    Fault(
+        "the exponential's way back has the sign of the way out",
+        "helpers/transforms.py",
+        "(-logs.sum(1)).masked_fill",
+        "(logs.sum(1)).masked_fill",
+        "test_transforms 14",
+    ),
+    Fault(
+        "groups are ignored by the standard error",
+        "helpers/instruments.py",
+        "torch.zeros(len(names), dtype=torch.float64).index_add(0, index.cpu(), away.cpu())",
+        "away",
+        "test_instruments",
+    ),
+    Fault(
+        "the classifier's folds cut through groups",
+        "helpers/instruments.py",
+        "StratifiedGroupKFold(5, shuffle=True, random_state=seed), torch.cat([*own]).numpy()",
+        "StratifiedKFold(5, shuffle=True, random_state=seed), torch.cat([*own]).numpy()",
+        "test_instruments",
     ),
 ]

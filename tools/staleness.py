@@ -1,7 +1,8 @@
 """Which chapters are stale: whether what a chapter's outputs depend on is still what it was when it ran.
 
 A digest in the notebook's metadata covers its cells and outputs, the files of `helpers/` that it imports,
-directly or through each other, `requirements.txt`, and the models that it saves or loads.
+directly or through each other, `requirements.txt`, the models that it saves or loads, and the measurements
+in `bench/results` that it reads.
 """
 
 import ast
@@ -53,7 +54,8 @@ def digest(notebook: NotebookNode, root: Path = ROOT) -> str:
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     naming = "\n".join(source for source in code if "load(" in source or "save(" in source)
     models = [path for path in root.glob("models/*.safetensors") if f'"{path.stem}"' in naming]
-    texts = [root / "requirements.txt", *helpers_of(code, root)]
+    read = [path for path in root.glob("bench/results/*.json") if f'{path.name}"' in "\n".join(code)]
+    texts = [root / "requirements.txt", *helpers_of(code, root), *read]
     cells = [[c.cell_type, c.source, c.metadata.get("tags"), c.get("outputs")] for c in notebook.cells]
     total = hashlib.sha256(json.dumps(cells, sort_keys=True).encode())
     for path in sorted(models + texts):
