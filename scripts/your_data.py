@@ -23,9 +23,8 @@ asked = parser.parse_args()
 
 torch.manual_seed(0)
 frame = pd.read_csv(asked.table)
-group = frame.pop(asked.group) if asked.group else frame.index.to_series()
-group = torch.from_numpy(group.factorize()[0])
-names, dim = list(frame), frame.shape[1]
+kin = frame.pop(asked.group) if asked.group else frame.index.to_series()
+group, names, dim = torch.from_numpy(kin.factorize()[0]), list(frame), frame.shape[1]
 if wrong := [name for name in names if frame[name].dtype.kind not in "biuf" or frame[name].isna().any()]:
     parser.error(f"columns with text or holes: {', '.join(wrong)}; mend or drop them first")
 x = torch.tensor(frame.to_numpy(float), dtype=torch.float32)
@@ -39,6 +38,8 @@ layers += [Exp(dim, [names.index(name) for name in asked.positive.split(",")])] 
 y = NormalizingFlow(layers).inverse(x)[0] if layers else x
 to_columns = NormalizingFlow([Whiten.of(y[train]), *layers])
 z, log_det = to_columns.inverse(x)
+if outside := int(log_det.isinf().sum()):
+    parser.error(f"{outside} rows lie on a wall or beyond it; see --positive and --between")
 
 
 def trained(noise: float) -> ode.ContinuousFlow:

@@ -56,5 +56,13 @@ def test_text_and_holes_are_named(wine: Path) -> None:
     assert ran.returncode == 2 and "columns with text or holes: ash, grape" in ran.stderr
 
 
+def test_a_value_on_a_wall_is_named(wine: Path) -> None:
+    table = pd.read_csv(wine / "wine.csv")
+    table.loc[5, "proline"] = 0
+    table.to_csv(wine / "wine.csv", index=False)
+    ran = run(wine, "--positive", "proline")
+    assert ran.returncode == 2 and "1 rows lie on a wall" in ran.stderr
+
+
 def test_it_is_short() -> None:
     assert sum(bool(line.strip()) for line in SCRIPT.read_text(encoding="utf-8").splitlines()) <= 60
