@@ -487,7 +487,7 @@ def test_nothing_is_infinite_or_nan(t: float, x: list[float], dtype: torch.dtype
 def test_two_thousand_velocities_take_less_than_a_tenth_of_a_second() -> None:
     x, spent = 2 * torch.randn(2000, 2), []
     for t in (0.5, 0.99, 0.5, 0.99):
-        start = time.perf_counter()
+        start = time.process_time()
         PATH.velocity(x, t)
-        spent.append(time.perf_counter() - start)
+        spent.append(time.process_time() - start)
     assert min(spent[0::2]) < 0.1 and min(spent[1::2]) < 0.1
