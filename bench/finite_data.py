@@ -87,7 +87,7 @@ def density(model: nn.Module) -> Callable[[Tensor], Tensor]:
 def drawn(model: nn.Module, count: int) -> Tensor:
     """Samples of either family."""
     if isinstance(model, VelocityField):
-        return integrate(model, torch.randn(count, 2), 40, "midpoint")
+        return integrate(model, torch.randn(count, model.dim), 40, "midpoint")
     return model.sample(count)
 
 

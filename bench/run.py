@@ -15,7 +15,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from bench import affine, finite_data, matching, peers, reference_exercise, spline
+from bench import affine, dimensions, finite_data, matching, peers, reference_exercise, spline
 from bench.result_files import read_records
 from helpers import plots
 
@@ -80,6 +80,7 @@ def main() -> None:
         reference_exercise.main()
         peers.main()
         finite_data.main()  # for Chapter 13; another twenty minutes
+        dimensions.main()  # two ladders; an hour
     listing = BOOK / "benchmarks_table.md"
     listing.write_text(summary(), encoding="utf-8")
     figure(BOOK / "_static" / "benchmarks.svg")
