@@ -86,7 +86,7 @@ LADDERS = (Hidden, Copies)
 RUN = ("ladder", "dim", "model", "seed")  # what tells a run from others
 
 
-def spline(dim: int) -> NormalizingFlow:
+def spline_model(dim: int) -> NormalizingFlow:
     """Six spline couplings on normal noise, each after a permutation drawn at random."""
     layers: list[nn.Module] = []
     for _ in range(6):
@@ -95,21 +95,21 @@ def spline(dim: int) -> NormalizingFlow:
     return NormalizingFlow(layers, StandardNormal(dim))
 
 
-def affine(dim: int) -> NormalizingFlow:
+def affine_model(dim: int) -> NormalizingFlow:
     """Twelve affine couplings with the permutations of the book."""
     return affine_flow(dim, couplings=12)
 
 
-def matching(dim: int) -> VelocityField:
+def matching_model(dim: int) -> VelocityField:
     """The field of Chapter 8, wider, as it has to serve 64 dimensions as well."""
     return VelocityField(dim, hidden=128)
 
 
 # How each is built, its highest learning rate, and its steps.
 MODELS: dict[str, tuple[Callable[[int], nn.Module], float, int]] = {
-    "affine flow": (affine, 3e-3, 1200),
-    "spline flow": (spline, 3e-3, 800),
-    "flow matching": (matching, 5e-3, 3600),
+    "affine flow": (affine_model, 3e-3, 1200),
+    "spline flow": (spline_model, 3e-3, 800),
+    "flow matching": (matching_model, 5e-3, 3600),
 }
 
 
