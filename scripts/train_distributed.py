@@ -42,16 +42,8 @@ Batch = tuple[Tensor, ...]
 KEPT = 2  # checkpoints
 DROPPED = 0.2  # the share of labels that a field is not told, as in chapter 9
 POINTS = 100_000  # of the rings
-SHARED = (
-    "model",
-    "table",
-    "batch",
-    "steps",
-    "peak",
-    "clip",
-    "seed",
-    "dtype",
-)  # what a resumed run must share
+# What a resumed run must share with the one that was stopped.
+SHARED = ("model", "table", "batch", "steps", "peak", "clip", "seed", "dtype")
 
 
 class Stopped(Exception):
@@ -257,9 +249,8 @@ def train(asked: argparse.Namespace, rank: int, world: int) -> Iterator[int]:
     module = WithLoss(model.to(where).train(), recipe.loss)
     # Where unused parameters are allowed, gradients keep their places in the sums from the first step on.
     # Otherwise they are put in order once, after the first step of each run, and a resume rounds differently.
-    ddp = (
-        DistributedDataParallel(module, find_unused_parameters=world > 2) if world > 1 else module
-    )  # sends 0's weights
+    # It also sends the weights of process 0 to the others.
+    ddp = DistributedDataParallel(module, find_unused_parameters=world > 2) if world > 1 else module
     optimizer = torch.optim.Adam(model.parameters(), lr=asked.peak)
     first = 0
     if state is not None:
