@@ -23,6 +23,7 @@ from bench.finite_data import drawn
 from bench.result_files import RESULTS, read_records, write_records
 from helpers.distributions import StandardNormal
 from helpers.flows import NormalizingFlow, Permutation, SplineCoupling, affine_flow
+from helpers.ladders import CopiedRings, HiddenRings
 from helpers.matching import VelocityField, independent_pairs, matching_loss
 from helpers.ode import log_prob
 from helpers.rings import OlympicRings
@@ -36,53 +37,8 @@ TRAIN = 200_000  # points that every model is trained on
 BACK = 1 - torch.linspace(0, 1, 25, dtype=torch.float64) ** 2
 
 
-class Hidden:
-    """The rings in two directions of a space of d, standard normal noise in the others, all turned."""
-
-    name = "hidden"
-
-    def __init__(self, dim: int) -> None:
-        self.dim = dim
-        generator = torch.Generator().manual_seed(dim)
-        square = torch.randn(dim, dim, generator=generator, dtype=torch.float64)
-        self.turn = torch.linalg.qr(square).Q if dim > 2 else torch.eye(2, dtype=torch.float64)
-
-    def sample(self, n: int) -> Tensor:
-        """Draw n points, (n, dim)."""
-        straight = torch.cat([OlympicRings().sample(n)[0], torch.randn(n, self.dim - 2)], dim=1)
-        return (straight.double() @ self.turn.T).float()
-
-    def parts(self, x: Tensor) -> list[Tensor]:
-        """The pairs of coordinates in which the rings lie, (n, 2) each."""
-        return [(x.double() @ self.turn[:, :2]).float()]
-
-    def entropy(self) -> float:
-        """In nats; a rotation changes no volume."""
-        return OlympicRings().entropy() + (self.dim - 2) / 2 * math.log(2 * math.pi * math.e)
-
-
-class Copies:
-    """d / 2 independent pairs of coordinates, each of which is the rings."""
-
-    name = "copies"
-
-    def __init__(self, dim: int) -> None:
-        self.dim = dim
-
-    def sample(self, n: int) -> Tensor:
-        """Draw n points, (n, dim)."""
-        return OlympicRings().sample(n * self.dim // 2)[0].view(n, self.dim)
-
-    def parts(self, x: Tensor) -> list[Tensor]:
-        """The pairs of coordinates in which the rings lie, (n, 2) each."""
-        return list(x.split(2, dim=1))
-
-    def entropy(self) -> float:
-        """In nats: entropies of independent parts add up."""
-        return self.dim / 2 * OlympicRings().entropy()
-
-
-LADDERS = (Hidden, Copies)
+# What they are called in the records.
+LADDERS = {"hidden": HiddenRings, "copies": CopiedRings}
 RUN = ("ladder", "dim", "model", "seed")  # what tells a run from others
 
 
@@ -125,9 +81,9 @@ def mean_and_error(values: Tensor) -> tuple[float, float]:
     return float(values.double().mean()), float(values.double().std()) / math.sqrt(len(values))
 
 
-def measure(ladder: type, dim: int, name: str, seed: int) -> tuple[dict, nn.Module]:
+def measure(ladder: str, dim: int, name: str, seed: int) -> tuple[dict, nn.Module]:
     """Train one model on one rung and judge it."""
-    rung = ladder(dim)
+    rung = LADDERS[ladder](dim)
     torch.manual_seed(seed)
     data, fresh = rung.sample(TRAIN), rung.sample(JUDGED)
     build, peak, steps = MODELS[name]
@@ -144,13 +100,15 @@ def measure(ladder: type, dim: int, name: str, seed: int) -> tuple[dict, nn.Modu
     trained = time.process_time() - started
     # Less noisy than entropy + loss: the truth's log-density at the very points that the model is scored on.
     with torch.no_grad():
-        held, held_se = mean_and_error(truth(rung, fresh) - judged_log_prob(model, fresh).double())
-        seen, _ = mean_and_error(truth(rung, data[:JUDGED]) - judged_log_prob(model, data[:JUDGED]).double())
+        held, held_se = mean_and_error(rung.log_prob(fresh) - judged_log_prob(model, fresh).double())
+        seen, _ = mean_and_error(
+            rung.log_prob(data[:JUDGED]) - judged_log_prob(model, data[:JUDGED]).double()
+        )
         parts = torch.cat(rung.parts(drawn(model, JUDGED)))
         on_rings = float(OlympicRings().on_rings(parts).double().mean())
     return {
         "kind": "run",
-        "ladder": rung.name,
+        "ladder": ladder,
         "dim": dim,
         "model": name,
         "seed": seed,
@@ -164,19 +122,10 @@ def measure(ladder: type, dim: int, name: str, seed: int) -> tuple[dict, nn.Modu
     }, model
 
 
-def truth(rung: Hidden | Copies, x: Tensor) -> Tensor:
-    """The exact log-density at x, (n,), in nats."""
-    rings = sum(OlympicRings().log_prob(part).double() for part in rung.parts(x))
-    if isinstance(rung, Copies):
-        return rings
-    rest = x.double() @ rung.turn[:, 2:]
-    return rings - rest.square().sum(1) / 2 - rest.shape[1] / 2 * math.log(2 * math.pi)
-
-
-def measure_trace(ladder: type, dim: int, seed: int, field: VelocityField) -> dict[str, object]:
+def measure_trace(ladder: str, dim: int, seed: int, field: VelocityField) -> dict[str, object]:
     """How far Hutchinson's estimate of log q scatters about the exact one, and what each costs."""
     torch.manual_seed(30_000 + seed)
-    x = ladder(dim).sample(200)
+    x = LADDERS[ladder](dim).sample(200)
     started = time.process_time()
     exact = judged_log_prob(field, x).double()
     middle = time.process_time()
@@ -186,7 +135,7 @@ def measure_trace(ladder: type, dim: int, seed: int, field: VelocityField) -> di
     bias, bias_se = mean_and_error(estimated - exact)
     return {
         "kind": "trace",
-        "ladder": ladder.name,
+        "ladder": ladder,
         "dim": dim,
         "seed": seed,
         "spread": round(float((estimated - exact).std()), 4),
@@ -204,7 +153,7 @@ def main() -> None:
         for dim in DIMS:
             for ladder in LADDERS:
                 for name in MODELS:
-                    if (ladder.name, dim, name, seed) in measured:
+                    if (ladder, dim, name, seed) in measured:
                         continue
                     record, model = measure(ladder, dim, name, seed)
                     records.append(record)

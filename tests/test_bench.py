@@ -93,30 +93,6 @@ def test_more_points_make_a_better_kernel_estimate_with_a_narrower_kernel() -> N
     assert many["kl"] < few["kl"] and many["bandwidth"] < few["bandwidth"]
 
 
-RUNGS = pytest.mark.parametrize("rung", [ladder(dim) for ladder in dimensions.LADDERS for dim in (2, 8)])
-
-
-@RUNGS
-def test_a_rung_has_the_entropy_and_the_density_that_it_says(
-    rung: dimensions.Hidden | dimensions.Copies,
-) -> None:
-    """The mean of -log p over its own points; and they spread as white noise does."""
-    torch.manual_seed(0)
-    x = rung.sample(20_000)
-    log_p = dimensions.truth(rung, x)
-    assert float(-log_p.mean()) == pytest.approx(rung.entropy(), abs=4 * float(log_p.std()) / len(x) ** 0.5)
-    torch.testing.assert_close(x.square().sum(1).mean(), torch.tensor(float(rung.dim)), rtol=0.03, atol=0)
-
-
-def test_hidden_rings_need_the_turn() -> None:
-    """In the first two columns there is no ring; in the two that the turn tells, every point lies on one."""
-    torch.manual_seed(0)
-    rung = dimensions.Hidden(8)
-    x, rings = rung.sample(2000), OlympicRings()
-    assert rings.on_rings(rung.parts(x)[0]).double().mean() > 0.99  # float32 blurs edges
-    assert rings.on_rings(x[:, :2]).double().mean() < 0.5
-
-
 @pytest.mark.parametrize("name", dimensions.MODELS)
 def test_a_run_on_a_rung(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A few steps: a record that can be written, with a divergence below that of an untrained flow."""
@@ -124,9 +100,9 @@ def test_a_run_on_a_rung(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(dimensions.MODELS, name, (build, peak, 60))
     monkeypatch.setattr(dimensions, "TRAIN", 2000)
     monkeypatch.setattr(dimensions, "JUDGED", 100)
-    record, model = dimensions.measure(dimensions.Copies, 4, name, seed=0)
+    record, model = dimensions.measure("copies", 4, name, seed=0)
     noise = 2 * (math.log(2 * math.pi) + 1) - 2 * OlympicRings().entropy()  # of N(0, I), of the same variance
     assert 0 < record["kl"] < noise
     assert 0 < record["on_rings"] <= 1
     if name == "flow matching":
-        assert abs(dimensions.measure_trace(dimensions.Copies, 4, 0, model)["bias"]) < 1
+        assert abs(dimensions.measure_trace("copies", 4, 0, model)["bias"]) < 1
