@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from bench.finite_data import drawn
 from bench.result_files import RESULTS, read_records, write_records
 from helpers.distributions import StandardNormal
-from helpers.flows import NormalizingFlow, Permutation, SplineCoupling, affine_flow
+from helpers.flows import NormalizingFlow, Permutation, Rotation, SplineCoupling, affine_flow
 from helpers.ladders import CopiedRings, HiddenRings
 from helpers.matching import VelocityField, independent_pairs, matching_loss
 from helpers.ode import log_prob
@@ -51,6 +51,11 @@ def spline_model(dim: int) -> NormalizingFlow:
     return NormalizingFlow(layers, StandardNormal(dim))
 
 
+def turned_spline_model(dim: int) -> NormalizingFlow:
+    """The same, and next to the data one rotation more, which is learned."""
+    return NormalizingFlow([*spline_model(dim).layers, Rotation(dim)], StandardNormal(dim))
+
+
 def affine_model(dim: int) -> NormalizingFlow:
     """Twelve affine couplings with the permutations of the book."""
     return affine_flow(dim, couplings=12)
@@ -66,6 +71,7 @@ MODELS: dict[str, tuple[Callable[[int], nn.Module], float, int]] = {
     "affine flow": (affine_model, 3e-3, 1200),
     "spline flow": (spline_model, 3e-3, 800),
     "flow matching": (matching_model, 5e-3, 3600),
+    "turned spline": (turned_spline_model, 3e-3, 800),
 }
 
 

@@ -43,6 +43,7 @@ __all__ = [
     "grids",
     "heatmap",
     "histograms",
+    "images",
     "maps",
     "samples",
     "scatter",
@@ -538,6 +539,27 @@ def histograms(
         ax.spines["left"].set_visible(False)
         _plain_numbers(ax.xaxis)
     axes[-1].legend()
+    _show()
+
+
+@_figure_of_the_book
+def images(rows: Mapping[str, Float[Tensor, "n height width"]], highest: float = 1.0) -> None:
+    """Rows of small grey images, from black at 0 to white at `highest`, each row under its name."""
+    count = max(len(row) for row in rows.values())
+    gap = 1  # pixels between two images, through which the page shows
+    figure, axes = plt.subplots(
+        len(rows), 1, figsize=(WIDE, len(rows) * (WIDE / count + 0.3)), squeeze=False, layout="compressed"
+    )
+    for ax, (name, row) in zip(axes.flat, rows.items()):
+        height, width = row.shape[1:]
+        strip = np.full((height, count * (width + gap) - gap), np.nan)
+        for i, image in enumerate(row.double().cpu().numpy()):
+            strip[:, i * (width + gap) : i * (width + gap) + width] = image
+        ax.imshow(strip, cmap="gray", vmin=0, vmax=highest, interpolation="none")
+        ax.set(xticks=[], yticks=[])
+        ax.set_title(name, loc="left")
+        for spine in ax.spines.values():
+            spine.set_visible(False)
     _show()
 
 

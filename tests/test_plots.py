@@ -86,6 +86,7 @@ CALLS: dict[str, list[Callable[[], object]]] = {
         lambda: plots.scatter({"one": (POINTS, "u (m)", "v (m)")}),
         lambda: plots.scatter(dict.fromkeys("abc", (POINTS, "u", "v"))),
     ],
+    "images": [lambda: plots.images(dict.fromkeys("ab", torch.rand(5, 8, 8)), highest=0.9)],
     "heatmap": [lambda: plots.heatmap(torch.randn(3, 4), "step", "layer", "nats", 2.0)],
 }
 every_call = pytest.mark.parametrize(
@@ -237,6 +238,15 @@ def test_a_histogram_has_the_area_of_the_share_in_its_range(shown: list[Figure])
     heights, edges, _ = ax.patches[0].get_data()
     assert np.sum(heights * np.diff(edges)) == pytest.approx(0.5)
     assert np.allclose(ax.lines[0].get_ydata(), 1)
+
+
+def test_images_stand_in_a_row_with_gaps_between(shown: list[Figure]) -> None:
+    row = torch.arange(8.0).view(2, 2, 2)
+    plots.images({"two of them": row}, highest=7)
+    (image,) = shown[0].axes[0].images
+    strip = image.get_array().filled(np.nan)
+    assert np.array_equal(strip, [[0, 1, np.nan, 4, 5], [2, 3, np.nan, 6, 7]], equal_nan=True)
+    assert image.get_clim() == (0, 7)
 
 
 def test_the_first_row_of_a_heatmap_stands_at_the_bottom(shown: list[Figure]) -> None:
