@@ -5,7 +5,6 @@ a file for each thing it does. Where scripts do not run, a picture of some point
 """
 
 import base64
-import json
 import math
 import re
 from html import escape
@@ -19,13 +18,15 @@ from torch import Tensor, nn
 
 from helpers import ode
 from helpers.distributions import UniformBox
+from helpers.explorer.frame import live_figure
+from helpers.explorer.strip import image_strip
 from helpers.flows import AffineCoupling, NormalizingFlow, Permutation, SplineCoupling
 from helpers.matching import VelocityField
 from helpers.plots import RING_COLOURS
 from helpers.rings import OlympicRings
 from helpers.splines import LEAST, STEEPEST
 
-__all__ = ["CONTROLS", "cloud_noise", "describe", "explore", "explorer_html"]
+__all__ = ["CONTROLS", "cloud_noise", "describe", "explore", "explorer_html", "image_strip"]
 
 # The files of the script. Each imports only from those before it, so that they may be joined in this order.
 PARTS = (
@@ -69,7 +70,6 @@ NUMBERS = (
     "truth",
     "autoplay",
 )
-NUMBER = "Live figure"  # where the book puts the number
 
 
 def _shown(name: str) -> float:
@@ -150,15 +150,8 @@ def explorer_html(
     settings |= {"controls": controls, "start": start} | (
         {} if stored is None else {"stored": _packed(stored)}
     )
-    data = json.dumps(settings).replace("<", "\\u003c")
-    number = f'<span class="caption-number">{NUMBER}. </span>'
-    said = f"<figcaption><p>{number}{escape(caption, quote=False)}</p></figcaption>" if caption else ""
-    live = f'<div class="fr-live">{_picture(model, label)}</div>'
-    return (
-        f'<figure class="fr-explorer" id="{name}">{live}{said}</figure>\n'
-        f'<script type="application/json" id="{name}-data">{data}</script>\n'
-        f'<script>\n{_script()}FiveRings.mount("{name}");\n</script>'
-    )
+    box = f'<div class="fr-live">{_picture(model, label)}</div>'
+    return live_figure(name, box, caption, settings, f'{_script()}FiveRings.mount("{name}");')
 
 
 def cloud_noise(count: int) -> Float[Tensor, "count 2"]:
