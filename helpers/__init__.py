@@ -2,7 +2,7 @@
 
 Reading order: `environment`, `validation`, `rings`, `path`, `distributions`, `networks`, `splines`, `flows`,
 `transforms`, `matching`, `ode`, `training`, `metrics`, `empirical`, `instruments`, `calibration`, `page`,
-`plots`, `frame`, `strip`, `explorer`.
+`plots`, `explorer`.
 A file imports only from the files before it.
 """
 

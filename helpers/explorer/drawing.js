@@ -22,11 +22,14 @@ function drawRings({ plane, rings, colours, settings }) {
   });
 }
 
-/** The points of the table, as open circles: fainter where the field knows nothing of them. */
+/** The points of the table, as open squares: fainter where the field knows nothing of them. */
 function drawTable({ plane, learned, settings: { rows, field } }) {
-  const { table } = learned.first(rows), radius = rows > 200 ? 2.5 : 4.5;
-  const style = { width: 1.2, opacity: field === "exact" ? 0.4 : 0.9 };
-  for (let i = 0; i < table.length; i += 2) plane.circle(table[i], table[i + 1], radius, style);
+  const { table } = learned.first(rows), size = (rows > 200 ? 5 : 8) * plane.dot;
+  plane.stroke((pen) => {
+    for (let i = 0; i < table.length; i += 2) {
+      pen.rect(plane.column(table[i]) - size / 2, plane.row(table[i + 1]) - size / 2, size, size);
+    }
+  }, { width: 1.2, opacity: field === "exact" ? 0.4 : rows > 200 ? 0.6 : 0.9 });
 }
 
 function drawCloud(figure) {

@@ -72,15 +72,15 @@ function sayDensity(figure) {
   return logQ === -Infinity ? "The density there is 0." : `Its log-density there is ${signed(logQ)} nats.`;
 }
 
-function nameTable(rows) {
-  return rows === 1 ? "the one point of the table" : `one of the ${rows.toLocaleString("en")} points of the table`;
+function nameTable(rows, which) {
+  return rows === 1 ? "the one point of the table" : `${which} of the ${rows.toLocaleString("en")} points of the table`;
 }
 
 /** How near to a point of the table the point ends. */
 function sayNearest(figure) {
   const { learned, settings: { rows } } = figure, [x, y] = figure.trace().states.at(-1);
   if (!learned.offers) return "";
-  return `That is ${small(learned.first(rows).nearest(x, y).distance)} from ${nameTable(rows)}.`;
+  return `That is ${small(learned.first(rows).nearest(x, y).distance)} from ${nameTable(rows, "the nearest")}.`;
 }
 
 /** How near to the table most points end, and how many of its points are reached where the field is its own. */
@@ -93,7 +93,7 @@ function sayCopies({ learned, cloud, settings: { rows, field } }, end) {
     const middle = gaps[Math.floor(gaps.length / 2)], reached = new Set(all.map(({ index }) => index)).size;
     cloud.copied = { count: cloud.count, middle, reached };
   }
-  const { middle, reached } = cloud.copied, most = `Half of all end within ${small(middle)} of ${nameTable(rows)}`;
+  const { middle, reached } = cloud.copied, most = `Half of all end within ${small(middle)} of ${nameTable(rows, "one")}`;
   return rows === 1 || field === "exact" ? `${most}.` : `${most}; ${reached.toLocaleString("en")} of these are reached.`;
 }
 
