@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from browser import ROOT, pages
+from browser import ROOT, Opened, pages
 from live_figures import number_live_figures
 from playwright.sync_api import Browser, Page, Route
 from scipy import special, stats
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from helpers import ode
 from helpers.distributions import StandardNormal
+from helpers.empirical import EmpiricalPath
 from helpers.explorer import CONTROLS, HEIGHT, PARTS, WIDTH, cloud_noise, describe, explorer_html
 from helpers.flows import Coupling, NormalizingFlow, Permutation, affine_flow
 from helpers.matching import VelocityField
@@ -28,7 +29,7 @@ FLOWS = [name for name in BUILDERS if "spline" in name or "affine" in name]
 FIELDS = [name for name in BUILDERS if "matching" in name]
 STEPS = 8
 WHAT_A_PAGE_MAY_WEIGH = 150_000  # bytes, beyond the script that all pages share
-WHAT_THE_SCRIPT_MAY_WEIGH = 75_000
+WHAT_THE_SCRIPT_MAY_WEIGH = 79_000
 FOLDER = ROOT / "helpers" / "explorer"
 FILES = {part: (FOLDER / f"{part}.js").read_text(encoding="utf-8") for part in PARTS}
 PAGE = explorer_html(affine_flow(couplings=1), "any", "A page", ["grid"])
@@ -86,7 +87,8 @@ def about_rings() -> dict[str, object]:
 
 
 def test_every_file_is_in_the_script_once_and_in_order() -> None:
-    assert sorted(path.stem for path in FOLDER.glob("*.js")) == sorted(PARTS)
+    alone = {"strip"}  # a figure of its own, which test_strip.py tests
+    assert sorted({path.stem for path in FOLDER.glob("*.js")} - alone) == sorted(PARTS)
     places = []
     for text in FILES.values():
         body = re.sub(r"^export ", "", text.split("\n\n", 1)[1], flags=re.MULTILINE)
@@ -330,16 +332,64 @@ def test_a_guided_field(tab: Page, weight: float, field: str) -> None:
         assert (ours - theirs).norm(dim=2).max() < 1e-4
 
 
+# A table of points beside helpers/empirical.py.
+
+
+torch.manual_seed(6)
+TABLE = EmpiricalPath(OlympicRings().sample(1000)[0])
+
+
+@pytest.mark.parametrize("rows", [1, 5, 50, 1000])
+@pytest.mark.parametrize("t", [0.0, 0.2, 0.7, 0.95, 0.995, 0.9999])
+def test_the_field_of_a_table(tab: Page, t: float, rows: int) -> None:
+    """On its own path and far from it, where the nearest weights are all less than e^-700."""
+    known = EmpiricalPath(TABLE.points[:rows])
+    torch.manual_seed(3)
+    x = torch.cat([known.sample(300, t)[0], 3 * torch.randn(100, 2).double()])
+    ask = """([spec, rows, points, t]) => {
+        const v = new Float64Array(points.length);
+        FiveRings.load(spec).first(rows).velocities(points, t, [], v);
+        return [...v];
+    }"""
+    v = tab.evaluate(ask, [describe(TABLE), rows, x.flatten().tolist(), t])
+    theirs = known.velocity(x, t)
+    wrong = (torch.tensor(v, dtype=torch.float64).view(-1, 2) - theirs).norm(dim=1)
+    assert (wrong / (1 + theirs.norm(dim=1))).max() < 1e-6
+
+
+def test_paths_along_the_field_of_a_table(tab: Page) -> None:
+    """In the steps of the figure, through its own choice of the field; each ends at a point of the table."""
+    ask = """([spec, rings, points, settings]) => {
+        const models = FiveRings.loadModels({ model: spec, rings });
+        const labels = new Int8Array(points.length / 2);
+        const task = { settings, points, labels, heroes: [], judged: false };
+        return FiveRings.finish(FiveRings.COMPUTATIONS.way(models, task)).states.map(state => [...state]);
+    }"""
+    z, steps = cloud_noise(200), 24
+    settings = {"way": "forward", "method": "rk4", "steps": steps, "late": 3, "field": "learned"}
+    times = 0.9999 * (1 - (1 - torch.arange(steps + 1, dtype=torch.float64) / steps) ** 3)
+    for rows in (5, 1000):
+        given = [describe(TABLE), about_rings(), z.flatten().tolist(), settings | {"rows": rows}]
+        ours = torch.tensor(tab.evaluate(ask, given), dtype=torch.float64).unflatten(1, (-1, 2))
+        known = EmpiricalPath(TABLE.points[:rows])
+        assert (ours - ode.trajectory(known.velocity, z, times)).norm(dim=2).max() < 1e-4
+        assert torch.cdist(ours[-1], known.points).min(1).values.max() < 2e-3
+
+
 # The figure.
 
 
 def html(name: str, controls: list[str] | None = None, **start: object) -> str:
     model = committed(name)
-    every = [c for c in CONTROLS if c not in ("method", "steps", "field", "weight") or name in FIELDS]
+    for_fields = ("method", "steps", "field", "weight")
+    every = [c for c in CONTROLS if c != "rows" and (c not in for_fields or name in FIELDS)]
     if not model.classes and "weight" in every:
         every.remove("weight")
-    body = explorer_html(model, "live", "Points on their way", controls or every, **start)
-    return f'<!doctype html><html lang="en"><title>An explorer</title><main>{body}</main></html>'
+    return in_a_page(explorer_html(model, "live", "Points on their way", controls or every, **start))
+
+
+def in_a_page(figure: str) -> str:
+    return f'<!doctype html><html lang="en"><title>An explorer</title><main>{figure}</main></html>'
 
 
 @pytest.fixture
@@ -789,9 +839,80 @@ def test_guidance_crowds_at_the_star(opened: Page) -> None:
         assert ("evenly" in said(opened), words in said(opened)) == (bool(words), True)
 
 
+TABLES = ["points", "method", "steps", "field", "rows", "ring", "arrows", "grid"]
+
+
+@pytest.fixture
+def table_page(chromium: Browser) -> Iterator[Page]:
+    """A page with the field of a table."""
+    seen = Opened(chromium.new_page())
+    start = {"points": "cloud", "steps": 24, "late": 3}
+    seen.tab.set_content(in_a_page(explorer_html(TABLE, "live", "A table", TABLES, **start)))
+    yield seen.tab
+    seen.tab.close()
+    assert seen.errors == []
+
+
+@pytest.mark.parametrize("rows", [1, 20, 1000])
+@pytest.mark.parametrize("field", ["learned", "exact"])
+def test_what_is_said_of_a_table(table_page: Page, field: str, rows: int) -> None:
+    """The sentence beside the ends on the screen: half are so near to the table, so many rows are reached."""
+    table_page.select_option("[name=rows]", str(rows))
+    table_page.select_option("[name=field]", field)
+    at_rest(table_page)
+    end = table_page.evaluate("() => [...document.querySelector('#live').explorer.cloud.states.at(-1)]")
+    x = torch.tensor(end, dtype=torch.float64).view(-1, 2)
+    near = torch.cdist(x, TABLE.points[:rows]).min(1)
+    told = said(table_page)
+    middle = float(near.values.sort().values[1000])
+    assert float(re.search(r"within ([\d.]+) of", told)[1]) == pytest.approx(middle, rel=0.06)
+    found = re.search(r"([\d,]+) of these are reached", told)
+    if field == "learned" and rows > 1:
+        assert int(found[1].replace(",", "")) == len(near.indices.unique())
+    else:
+        assert found is None
+    share = OlympicRings().covers(x).any(1).double().mean()
+    assert float(re.search(r"([\d.]+)\s% end on a ring", told)[1]) == pytest.approx(
+        100 * float(share), abs=0.06
+    )
+    way = table_page.evaluate("() => [...document.querySelector('#live').explorer.trace().states.at(-1)]")
+    own = torch.cdist(torch.tensor([way], dtype=torch.float64), TABLE.points[:rows]).min()
+    assert float(re.search(r"That is ([\d.]+) from", told)[1]) == pytest.approx(float(own), rel=0.06)
+
+
+def test_every_choice_of_a_table_can_be_made(table_page: Page) -> None:
+    choices = """() => [...document.querySelectorAll('select')]
+        .map(one => [one.name, [...one.options].map(option => option.value)])"""
+    offered = dict(table_page.evaluate(choices))
+    assert offered["rows"] == ["1", "5", "20", "50", "200", "1000"]
+    assert table_page.input_value("[name=rows]") == "50"
+    table_page.select_option("[name=points]", "handful")
+    for name, values in offered.items():
+        for value in [*values, values[0]]:
+            table_page.select_option(f"[name={name}]", value)
+            said(table_page)
+    for box in ("arrows", "grid"):
+        table_page.check(f"[name={box}]")
+    at_rest(table_page)
+
+
+def test_a_small_table_offers_what_it_has() -> None:
+    few = EmpiricalPath(TABLE.points[:7])
+    assert describe(few)["offers"] == [1, 5, 7]
+    assert '"start": {"rows": 7}' in explorer_html(few, "live", "label", ["rows"])
+    assert describe(EmpiricalPath(TABLE.points[:1]))["offers"] == [1]
+
+
+def test_the_picture_of_a_table_ends_at_its_points() -> None:
+    page = explorer_html(TABLE, "live", "label", ["rows"], rows=5)
+    ends = [[float(x), -float(y)] for x, y in re.findall(r'cx="(\S+)" cy="(\S+)"', page)]
+    assert len(ends) == 40
+    assert torch.cdist(torch.tensor(ends).double(), TABLE.points[:5]).min(1).values.max() < 0.01
+
+
 @pytest.mark.parametrize("width", [320, 390, 760, 1280])
 def test_no_control_stands_alone_in_its_row_and_none_is_cut(chromium: Browser, width: int) -> None:
-    every = [c for c in CONTROLS if c != "weight"]
+    every = [c for c in CONTROLS if c not in ("weight", "rows")]
     for controls in (every[:2], every[:5], every[:6], every[:7], every):
         tab = chromium.new_page(viewport={"width": width, "height": 900})
         tab.set_content(html("matching", controls))
@@ -922,6 +1043,16 @@ def test_what_it_cannot_show() -> None:
         explorer_html(flow, "live", "label", ["steps"])
     with pytest.raises(ValueError, match="controls holds .*'weight'"):
         explorer_html(VelocityField(), "live", "label", ["weight"])  # it knows no labels
+    with pytest.raises(ValueError, match="controls holds .*'rows'"):
+        explorer_html(VelocityField(), "live", "label", ["rows"])
+    with pytest.raises(ValueError, match="controls holds .*'way'"):
+        explorer_html(TABLE, "live", "label", ["way"])
+    with pytest.raises(ValueError, match="rows is 51; this table offers .*50"):
+        explorer_html(TABLE, "live", "label", ["rows"], rows=51)
+    with pytest.raises(ValueError, match="start holds .*'way'"):
+        explorer_html(TABLE, "live", "label", ["rows"], way="backward")
+    with pytest.raises(ValueError, match="dim 3"):
+        describe(EmpiricalPath(torch.zeros(4, 3)))
     for wrong in ({"way": "sideways"}, {"point": "cloud"}, {"steps": "many"}):
         with pytest.raises(ValueError, match="no such setting"):
             explorer_html(flow, "live", "label", ["grid"], **wrong)
@@ -960,7 +1091,7 @@ CONTRAST = """() => {
 
 def test_it_stands_where_it_teaches() -> None:
     found = [re.search(r"\d+|intro", page)[0] for page in IN_THE_BOOK]
-    assert found == ["intro", "03", "05", "08", "09", "10", "11", "12"]
+    assert found == ["intro", "03", "05", "08", "09", "10", "11", "12", "13"]
 
 
 @pytest.fixture(params=IN_THE_BOOK)

@@ -4,10 +4,10 @@ import re
 from itertools import count
 from pathlib import Path
 
-from helpers.explorer import NUMBER
+from helpers.explorer.frame import NUMBER
 
 FIGURE = re.compile(
-    r'(<figure class="fr-explorer" id="([^"]+)">(?:(?!</figure>).)*?<figcaption><p>'
+    r'(<figure class="fr-(?:explorer|strip)" id="([^"]+)">(?:(?!</figure>).)*?<figcaption><p>'
     rf'<span class="caption-number">){NUMBER}\. (</span>.*?)(</p></figcaption>)',
     re.DOTALL,
 )

@@ -25,7 +25,7 @@ PAPER = {"format": "A4", "print_background": True, "prefer_css_page_size": False
 MARGIN = {"top": "18mm", "bottom": "22mm", "left": "20mm", "right": "20mm"}
 SCALE = 0.84  # 14 pixels of the page, in points of paper: text of about ten and a half
 # A script of a live figure finds that the explorer is there already, and that it leaves the picture alone.
-STILL = "window.FiveRings = { mount() {} };"
+STILL = "window.FiveRings = window.FiveRingsStrip = { mount() {} };"
 READY = """async () => {
     await window.MathJax?.startup?.promise;
     for (const part of document.querySelectorAll('details:not(.code-of)')) part.open = true;

@@ -5,7 +5,6 @@ a file for each thing it does. Where scripts do not run, a picture of some point
 """
 
 import base64
-import json
 import math
 import re
 from html import escape
@@ -19,17 +18,22 @@ from torch import Tensor, nn
 
 from helpers import ode
 from helpers.distributions import UniformBox
+from helpers.empirical import EmpiricalPath
+from helpers.explorer.frame import live_figure
+from helpers.explorer.strip import image_strip
 from helpers.flows import AffineCoupling, NormalizingFlow, Permutation, SplineCoupling
 from helpers.matching import VelocityField
 from helpers.plots import RING_COLOURS
 from helpers.rings import OlympicRings
 from helpers.splines import LEAST, STEEPEST
 
-__all__ = ["CONTROLS", "cloud_noise", "describe", "explore", "explorer_html"]
+__all__ = ["CONTROLS", "cloud_noise", "describe", "explore", "explorer_html", "image_strip"]
 
+ROWS = (1, 5, 20, 50, 200, 1000)  # sizes of a table, of which those below its own are offered
 # The files of the script. Each imports only from those before it, so that they may be joined in this order.
 PARTS = (
     "numbers",
+    "field_of_points",
     "models",
     "exact_field",
     "guidance",
@@ -45,19 +49,34 @@ OPENING = (
     '// The files of helpers/explorer/ as one.\nwindow.FiveRings ??= (function fiveRings() {\n"use strict";\n'
 )
 EXPORT = re.compile(r"^export (?=(?:const|class|function\*?) (\w+))", re.MULTILINE)
-CONTROLS = ("points", "way", "method", "steps", "field", "weight", "ring", "arrows", "grid", "density")
+CONTROLS = (
+    "points",
+    "way",
+    "method",
+    "steps",
+    "field",
+    "rows",
+    "weight",
+    "ring",
+    "arrows",
+    "grid",
+    "density",
+)
 FOR_FIELDS = {
     "method",
     "steps",
     "field",
     "weight",
 }  # what a flow has not; of these the last is for labels only
+FOR_TABLES = {"rows"}
+NOT_FOR_TABLES = {"way", "density", "weight"}  # between its points a table's field has no way back
 # The settings that a figure may start with, and their values; settings.js has those of the rest.
 WORDS = {"points": ("one", "handful", "cloud"), "way": ("forward", "backward", "return")}
 WORDS |= {"method": tuple(ode.METHODS), "field": ("learned", "exact")}
 NUMBERS = (
     "steps",
     "late",
+    "rows",
     "weight",
     "ring",
     "at",
@@ -69,7 +88,6 @@ NUMBERS = (
     "truth",
     "autoplay",
 )
-NUMBER = "Live figure"  # where the book puts the number
 
 
 def _shown(name: str) -> float:
@@ -81,29 +99,44 @@ def _shown(name: str) -> float:
 WIDTH, HEIGHT = _shown("WIDTH"), _shown("HEIGHT")
 
 
-def describe(model: nn.Module) -> dict[str, object]:
+def describe(model: nn.Module | EmpiricalPath) -> dict[str, object]:
     """What the browser needs to evaluate a model of the book: its structure, and its weights in base64.
 
     Raises:
-        TypeError: the model is no `NormalizingFlow` of couplings and swaps, and no `VelocityField`.
+        TypeError: the model is no `NormalizingFlow` of couplings and swaps, no `VelocityField`, and no
+            `EmpiricalPath`.
         ValueError: it is not two-dimensional, or is told real numbers.
     """
+    if isinstance(model, EmpiricalPath):
+        return _table(model.points)
     if not isinstance(model, (NormalizingFlow, VelocityField)):
-        raise TypeError(f"model is {type(model).__name__}; it must be a NormalizingFlow or a VelocityField")
+        raise TypeError(f"model is {type(model).__name__}; it must be a flow, a VelocityField or a path")
     if model.dim != 2:
         raise ValueError(f"model has dim {model.dim}; the explorer shows a plane")
     if model.features:
         raise ValueError(f"model has features {model.features}; the explorer knows labels only")
     parts = [model] if isinstance(model, VelocityField) else list(model.layers)
     networks = [part.network for part in parts if not isinstance(part, Permutation)]
-    weights = torch.cat([w.detach().float().flatten().cpu() for n in networks for w in n.parameters()])
-    shared = {"classes": model.classes, "weights": base64.b64encode(weights.numpy().tobytes()).decode()}
+    weights = torch.cat([w.detach().flatten() for n in networks for w in n.parameters()])
+    shared = {"classes": model.classes, "weights": _base64(weights)}
     if isinstance(model, VelocityField):
         activation = "silu" if isinstance(model.network[1], nn.SiLU) else "leaky"
         waves = {"frequencies": model.frequencies, "timeFrequencies": model.time_frequencies}
         return {"kind": "field", "activation": activation, "sizes": _sizes(model.network), **waves, **shared}
     box = model.base.reach if isinstance(model.base, UniformBox) else 0
     return {"kind": "flow", "box": box, "layers": [_layer(layer) for layer in model.layers], **shared}
+
+
+def _base64(numbers: Tensor) -> str:
+    return base64.b64encode(numbers.float().cpu().numpy().tobytes()).decode()
+
+
+def _table(points: Tensor) -> dict[str, object]:
+    """A table of points, and of how many of its first ones the reader may see the field."""
+    if points.shape[1] != 2:
+        raise ValueError(f"model has dim {points.shape[1]}; the explorer shows a plane")
+    offers = [*(n for n in ROWS if n < len(points)), len(points)]
+    return {"kind": "empirical", "count": len(points), "offers": offers, "weights": _base64(points)}
 
 
 def _layer(layer: nn.Module) -> dict[str, object]:
@@ -122,7 +155,7 @@ def _sizes(network: nn.Sequential) -> list[int]:
 
 
 def explorer_html(
-    model: nn.Module,
+    model: nn.Module | EmpiricalPath,
     name: str,
     label: str,
     controls: list[str],
@@ -138,27 +171,35 @@ def explorer_html(
     """
     allowed = set(CONTROLS) - (FOR_FIELDS if isinstance(model, NormalizingFlow) else set())
     allowed -= set() if getattr(model, "classes", 0) else {"weight"}
+    of_a_table = isinstance(model, EmpiricalPath)
+    allowed -= NOT_FOR_TABLES if of_a_table else FOR_TABLES
     if unknown := set(controls) - allowed:
         known = ", ".join(c for c in CONTROLS if c in allowed)
         raise ValueError(f"controls holds {sorted(unknown)}; they must be of {known}")
     for key, value in start.items():
         if value not in WORDS[key] if key in WORDS else key not in NUMBERS or isinstance(value, str):
             raise ValueError(f"{key} is {value!r}; the explorer starts with no such setting")
+    described = describe(model)
+    if of_a_table:
+        start = _start_of_a_table(described["offers"], start)
     rings = OlympicRings()
     about = {"centres": rings.centres.tolist(), "inner": rings.inner, "outer": rings.outer}
-    settings = {"model": describe(model), "rings": about, "colours": RING_COLOURS, "label": label}
+    settings = {"model": described, "rings": about, "colours": RING_COLOURS, "label": label}
     settings |= {"controls": controls, "start": start} | (
         {} if stored is None else {"stored": _packed(stored)}
     )
-    data = json.dumps(settings).replace("<", "\\u003c")
-    number = f'<span class="caption-number">{NUMBER}. </span>'
-    said = f"<figcaption><p>{number}{escape(caption, quote=False)}</p></figcaption>" if caption else ""
-    live = f'<div class="fr-live">{_picture(model, label)}</div>'
-    return (
-        f'<figure class="fr-explorer" id="{name}">{live}{said}</figure>\n'
-        f'<script type="application/json" id="{name}-data">{data}</script>\n'
-        f'<script>\n{_script()}FiveRings.mount("{name}");\n</script>'
-    )
+    box = f'<div class="fr-live">{_picture(model, label, start.get("rows", 0))}</div>'
+    return live_figure(name, box, caption, settings, f'{_script()}FiveRings.mount("{name}");')
+
+
+def _start_of_a_table(offers: list[int], start: dict[str, object]) -> dict[str, object]:
+    """The settings at first, with the most points up to fifty where nothing is said."""
+    start = {"rows": max(n for n in offers if n <= 50 or n == offers[0])} | start
+    if start["rows"] not in offers:
+        raise ValueError(f"rows is {start['rows']!r}; this table offers {offers}")
+    if wrong := NOT_FOR_TABLES & set(start):
+        raise ValueError(f"start holds {sorted(wrong)}; the field of a table has no such setting")
+    return start
 
 
 def cloud_noise(count: int) -> Float[Tensor, "count 2"]:
@@ -195,13 +236,18 @@ def _script() -> str:
     return f"{OPENING}\n{EXPORT.sub('', body)}\nreturn {{ {names} }};\n}})();\n"
 
 
-def _picture(model: nn.Module, label: str) -> str:
+def _picture(model: nn.Module | EmpiricalPath, label: str, rows: int) -> str:
     """The ways of forty points, and where they end, in the colour of the nearest ring."""
     z = torch.randn(40, 2, generator=torch.Generator().manual_seed(0))
-    ring = torch.arange(40) % 5 if model.classes else None
-    learned = isinstance(model, VelocityField)
+    ring = torch.arange(40) % 5 if getattr(model, "classes", 0) else None
     with torch.no_grad():
-        ways = ode.trajectory(model, z, 12, context=ring) if learned else torch.stack([z, model(z, ring)[0]])
+        if isinstance(model, EmpiricalPath):
+            times = 0.9999 * (1 - (1 - torch.linspace(0, 1, 25, dtype=torch.float64)) ** 3)
+            ways = ode.trajectory(EmpiricalPath(model.points[:rows]).velocity, z.double(), times).float()
+        elif isinstance(model, VelocityField):
+            ways = ode.trajectory(model, z, 12, context=ring)
+        else:
+            ways = torch.stack([z, model(z, ring)[0]])
     rings = OlympicRings()
     away = (ways[-1][:, None] - rings.centres).norm(dim=-1) - (rings.inner + rings.outer) / 2
     colours = [RING_COLOURS[c] for c in (away.abs().argmin(1) if ring is None else ring)]
@@ -215,12 +261,18 @@ def _picture(model: nn.Module, label: str) -> str:
 
 
 def explore(
-    model: nn.Module, name: str, label: str, controls: list[str], caption: str = "", **start: object
+    model: nn.Module | EmpiricalPath,
+    name: str,
+    label: str,
+    controls: list[str],
+    caption: str = "",
+    **start: object,
 ) -> None:
     """Show a model in the page, where its points can be dragged with mouse, finger and arrow keys.
 
     Args:
-        model: a `NormalizingFlow` of couplings and swaps, or a `VelocityField`, of two dimensions.
+        model: a `NormalizingFlow` of couplings and swaps, a `VelocityField`, or an `EmpiricalPath`, whose
+            reader chooses how many of its points the field knows; of two dimensions.
         name: the figure's id in the page, the same at every run.
         label: says to those who do not see it what the figure shows.
         controls: what the reader may change, of `CONTROLS`.

@@ -2,7 +2,7 @@
 //
 // A figure is asked for what is seen, and told what is wanted: to play, to seek, to step, to place its point, to change.
 import { sayAll, sayBusy, sayClock, sayPlace } from "./sentences.js";
-import { CHOICES } from "./settings.js";
+import { CHOICES, OF_A_TABLE } from "./settings.js";
 import { WIDTH } from "./plane.js";
 
 const PATIENCE = 400; // milliseconds after which the figure says that it computes
@@ -68,15 +68,17 @@ export class Controls {
 
   /** A box to tick, or a list of choices. */
   control(name) {
-    const { figure } = this, { isFlow } = figure.learned;
+    const { figure } = this, { isFlow, offers } = figure.learned;
     if (!CHOICES[name]) {
       const box = (this.inputs[name] = element("input", { type: "checkbox", name }));
       box.addEventListener("change", () => figure.change({ [name]: box.checked }));
       return element("label", { className: "fr-tick" }, box, name === "density" && !isFlow ? "exact density" : name);
     }
     const [title, all] = CHOICES[name], select = (this.inputs[name] = element("select", { name }));
-    const values = all.filter(([value]) => value !== "return" || !isFlow);
-    for (const [value, text] of values) select.append(element("option", { value, textContent: text }));
+    const values = name === "rows" ? offers.map((n) => [n, n === 1 ? "1 point" : `${n.toLocaleString("en")} points`])
+      : all.filter(([value]) => value !== "return" || !isFlow);
+    const texts = offers && name === "field" ? OF_A_TABLE : {};
+    for (const [value, text] of values) select.append(element("option", { value, textContent: texts[value] ?? text }));
     select.addEventListener("change", () => figure.change({ [name]: values[select.selectedIndex][0] }));
     return element("label", {}, element("span", { textContent: title }), select);
   }

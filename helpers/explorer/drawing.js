@@ -8,6 +8,7 @@ export function draw(figure) {
   if (settings.truth) drawRings(figure);
   if (grid) plane.lines(figure.now(grid.states), ALONG);
   if (settings.arrows && !figure.controls.isOff("arrows")) drawArrows(figure);
+  if (figure.learned.offers) drawTable(figure);
   if (figure.cloud) drawCloud(figure);
   if (figure.controls.inputs.weight && settings.ring >= 0) plane.star(...starOf(figure, settings.ring));
   drawWays(figure);
@@ -19,6 +20,16 @@ function drawRings({ plane, rings, colours, settings }) {
     const style = { colour: colours[ring], opacity: chosen ? 0.9 : 0.35 };
     for (const radius of [rings.inner, rings.outer]) plane.circle(a, b, (radius * plane.unit) / plane.dot, style);
   });
+}
+
+/** The points of the table, as open squares: fainter where the field knows nothing of them. */
+function drawTable({ plane, learned, settings: { rows, field } }) {
+  const { table } = learned.first(rows), size = (rows > 200 ? 5 : 8) * plane.dot;
+  plane.stroke((pen) => {
+    for (let i = 0; i < table.length; i += 2) {
+      pen.rect(plane.column(table[i]) - size / 2, plane.row(table[i + 1]) - size / 2, size, size);
+    }
+  }, { width: 1.2, opacity: field === "exact" ? 0.4 : rows > 200 ? 0.6 : 0.9 });
 }
 
 function drawCloud(figure) {

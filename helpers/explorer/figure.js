@@ -118,8 +118,8 @@ class Explorer {
 
   /** Tells what a cloud, a grid and a way depend on. */
   get key() {
-    const { way, method, steps, field, weight, ring } = this.settings;
-    return [way, method, steps, field, weight, this.takesLabels ? ring : -1].join();
+    const { way, method, steps, field, rows, weight, ring } = this.settings;
+    return [way, method, steps, field, rows, weight, this.takesLabels ? ring : -1].join();
   }
 
   /** Brings controls in line with the settings, and computes anew what depends on what has changed. */

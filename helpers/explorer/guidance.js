@@ -15,7 +15,7 @@ class Guided {
 }
 
 /** The model that the settings ask for. */
-export function choose({ learned, exact }, { field, weight = 1 }) {
-  const chosen = field === "exact" ? exact : learned;
+export function choose({ learned, exact }, { field, weight = 1, rows }) {
+  const chosen = field === "exact" ? exact : learned.offers ? learned.first(rows) : learned;
   return weight === 1 ? chosen : new Guided(chosen, weight);
 }

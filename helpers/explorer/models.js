@@ -4,6 +4,7 @@
 // helpers/matching.py compute. Points of a set lie in one Float64Array, x before y: [x0, y0, x1, y1, ...]. A ring
 // is 0..4, or -1 for "any": the null class of a field that was trained with labels.
 import { linear } from "./numbers.js";
+import { FieldOfPoints } from "./field_of_points.js";
 
 /** Hands out the weights of a file, one network after the other. */
 function weightReader(base64) {
@@ -225,7 +226,8 @@ class Field {
   }
 }
 
-/** The model that a page holds: a flow or a learned field. */
+/** The model that a page holds: a flow, a learned field, or the field of a table of points. */
 export function load(spec) {
+  if (spec.kind === "empirical") return new FieldOfPoints(weightReader(spec.weights)(2 * spec.count), spec.offers);
   return spec.kind === "flow" ? new Flow(spec) : new Field(spec);
 }

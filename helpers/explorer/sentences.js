@@ -42,7 +42,7 @@ function sayForward(figure) {
   const rings = NAMES.filter((_, ring) => isOn(figure, end, 0, ring)).join(" and ");
   const where = !settings.truth ? "" : rings ? `, on ${rings}` : ", off the rings";
   const way = `The point starts at ${from} and ends at ${spot(end[0], end[1])}${where}.`;
-  return [way, sayError(figure), sayDensity(figure)];
+  return [way, sayNearest(figure), sayError(figure), sayDensity(figure)];
 }
 
 function sayBackward(figure) {
@@ -72,6 +72,31 @@ function sayDensity(figure) {
   return logQ === -Infinity ? "The density there is 0." : `Its log-density there is ${signed(logQ)} nats.`;
 }
 
+function nameTable(rows, which) {
+  return rows === 1 ? "the one point of the table" : `${which} of the ${rows.toLocaleString("en")} points of the table`;
+}
+
+/** How near to a point of the table the point ends. */
+function sayNearest(figure) {
+  const { learned, settings: { rows } } = figure, [x, y] = figure.trace().states.at(-1);
+  if (!learned.offers) return "";
+  return `That is ${small(learned.first(rows).nearest(x, y).distance)} from ${nameTable(rows, "the nearest")}.`;
+}
+
+/** How near to the table most points end, and how many of its points are reached where the field is its own. */
+function sayCopies({ learned, cloud, settings: { rows, field } }, end) {
+  if (!learned.offers) return "";
+  if (cloud.copied?.count !== cloud.count) {
+    const table = learned.first(rows), place = (i) => table.nearest(end[2 * i], end[2 * i + 1]);
+    const all = Array.from({ length: cloud.count }, (_, i) => place(i));
+    const gaps = all.map(({ distance }) => distance).sort((a, b) => a - b);
+    const middle = gaps[Math.floor(gaps.length / 2)], reached = new Set(all.map(({ index }) => index)).size;
+    cloud.copied = { count: cloud.count, middle, reached };
+  }
+  const { middle, reached } = cloud.copied, most = `Half of all end within ${small(middle)} of ${nameTable(rows, "one")}`;
+  return rows === 1 || field === "exact" ? `${most}.` : `${most}; ${reached.toLocaleString("en")} of these are reached.`;
+}
+
 function sayCloud(figure) {
   const { cloud, settings: { way, ring, truth }, takesLabels } = figure;
   if (!cloud || way === "backward" || !truth) return "";
@@ -85,7 +110,7 @@ function sayCloud(figure) {
   const arrived = takesLabels ? (i, c) => isOn(figure, end, i, c) : (i) => NAMES.some((_, c) => isOn(figure, end, i, c));
   const on = shown.filter(([i, c]) => arrived(i, c));
   const ended = `${percent(on.length / shown.length, 1)} end on ${takesLabels ? "their own" : "a"} ring.`;
-  return `Of ${many} points, ${ended} ${sayStar(figure, end)}`.trim();
+  return `Of ${many} points, ${ended} ${sayStar(figure, end)}${sayCopies(figure, end)}`.trim();
 }
 
 /** How a guided cloud crowds on its ring. */

@@ -6,9 +6,12 @@ export const METHODS = { euler: "Euler", midpoint: "Midpoint", rk4: "RK4" };
 export const CLOUD = 2000; // points
 
 export const DEFAULTS = {
-  points: "one", way: "forward", method: "rk4", steps: 12, late: 2, field: "learned", weight: 1, ring: -1,
+  points: "one", way: "forward", method: "rk4", steps: 12, late: 2, field: "learned", rows: 0, weight: 1, ring: -1,
   arrows: false, grid: false, density: false, truth: true, at: 1, x: -0.6, y: 1.6, autoplay: false,
 };
+
+/** What a field is called where none is learned: it is that of a table. */
+export const OF_A_TABLE = { learned: "of the table", exact: "of the rings" };
 
 /** What each list of choices is called, and its values with their texts. */
 export const CHOICES = {
@@ -17,6 +20,7 @@ export const CHOICES = {
   method: ["Solver", Object.entries(METHODS)],
   steps: ["Steps", [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64].map((n) => [n, n])],
   field: ["Field", [["learned", "learned"], ["exact", "exact"]]],
+  rows: ["Table", []], // those that the model offers
   weight: ["Guidance w", [0, 1, 1.5, 2, 3, 4, 6].map((w) => [w, w])],
   ring: ["Ring", [[-1, "all"], ...NAMES.map((name, ring) => [ring, name])]],
 };
