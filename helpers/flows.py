@@ -300,35 +300,51 @@ class Rotation(Layer):
     """Turn the whole space by a rotation that is learned: x = R z. Volume stays as it is, so log_det is 0.
 
     A coupling moves one coordinate given others; what lies across the coordinates it meets only after a turn.
-    R = exp(A - A') for a matrix A of parameters, which starts at zero: training begins with no turn.
+    R = S exp(A - A'), where S is where training starts, and A a matrix of parameters that starts at zero.
 
     Args:
-        dim: dimension of a point, at least 2.
+        start: (dim, dim) orthogonal, such as the identity; `Rotation.of` takes the principal axes of points.
 
     Raises:
-        TypeError: `dim` is no whole number.
-        ValueError: it is below 2.
+        ValueError: `start` is no orthogonal matrix of at least two rows.
 
     Source: Tomczak and Welling, "Improving variational auto-encoders using Householder flow" (2016); for
     linear maps of any kind, Kingma and Dhariwal, "Glow: generative flow with invertible 1x1 convolutions"
     (2018).
 
     Example:
-        >>> layer = Rotation(2)
-        >>> _ = layer.turns.data.copy_(torch.tensor([[0.0, -torch.pi / 2], [0.0, 0.0]]))
-        >>> layer(torch.tensor([[1.0, 0.0]]))[0].round(decimals=3)  # a quarter turn
+        >>> layer = Rotation(torch.tensor([[0.0, -1.0], [1.0, 0.0]]))  # a quarter turn
+        >>> layer(torch.tensor([[1.0, 0.0]]))[0].detach()
         tensor([[0., 1.]])
     """
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, start: Float[Tensor, "dim dim"]) -> None:
         super().__init__()
-        require_count(dim, "dim", least=2)
-        self.dim = dim
-        self.turns = nn.Parameter(torch.zeros(dim, dim))
+        require_points(start, name="start")
+        require_count(len(start), "the number of rows of start", least=2)
+        off = start @ start.T - torch.eye(len(start)).to(start) if start.shape[1] == len(start) else start
+        if start.shape[1] != len(start) or not off.abs().max() < 1e-4:
+            raise ValueError(f"start, {tuple(start.shape)}, is not orthogonal: start @ start.T must be I")
+        self.dim = len(start)
+        self.turns = nn.Parameter(torch.zeros_like(start))
+        self.register_buffer("start", start.detach().clone())
+
+    @classmethod
+    def of(cls, x: Float[Tensor, "batch dim"]) -> "Rotation":
+        """The one that starts at the principal axes of the points x, the widest first.
+
+        Raises:
+            ValueError: points that are not finite, or fewer than two.
+        """
+        require_points(x)
+        require_finite(x)
+        require_count(len(x), "the number of points", least=2)
+        axes = torch.linalg.eigh(torch.cov(x.double().T)).eigenvectors
+        return cls(axes.flip(1).to(x.dtype))
 
     def matrix(self) -> Float[Tensor, "dim dim"]:
-        """R, (dim, dim): orthogonal, with determinant 1."""
-        return torch.linalg.matrix_exp(self.turns - self.turns.T)
+        """R, (dim, dim), orthogonal."""
+        return self.start @ torch.linalg.matrix_exp(self.turns - self.turns.T)
 
     def forward(self, z: Float[Tensor, "batch dim"]) -> Mapped:
         """Turn z; return x and a log-determinant of zeros, (batch,)."""

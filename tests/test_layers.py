@@ -11,6 +11,7 @@ from conftest import RARE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import linalg, stats
+from sklearn.decomposition import PCA, FastICA
 from torch import Tensor, nn
 from torch.linalg import slogdet
 
@@ -52,7 +53,7 @@ LAYERS: dict[str, Callable[..., Layer]] = {
     ),
     # Not its own inverse where the dimension allows it.
     "Permutation": lambda dim: Permutation([*range(1, dim), 0]),
-    "Rotation": Rotation,
+    "Rotation": lambda dim: Rotation(torch.linalg.qr(torch.randn(dim, dim).double()).Q),
 }
 TOLD = {"nothing": {}, "classes": {"classes": 4}, "features": {"features": 3}}
 CASES = [(name, told) for name in LAYERS for told in TOLD if told == "nothing" or "Coupling" in name]
@@ -354,22 +355,39 @@ def test_noise_is_drawn_on_the_cpu_whatever_the_default_device(name: str) -> Non
 
 
 def test_a_rotation_is_scipys_exponential_of_a_skew_matrix(randomized: Randomized) -> None:
-    layer = randomized(Rotation(4).double())
+    start = torch.linalg.qr(torch.randn(4, 4, dtype=torch.float64)).Q
+    layer = randomized(Rotation(start))
     skew = (layer.turns - layer.turns.T).detach().numpy()
-    np.testing.assert_allclose(layer.matrix().detach().numpy(), linalg.expm(skew), atol=1e-12)
-    assert float(torch.linalg.det(layer.matrix())) == pytest.approx(1, abs=1e-12)
-    assert torch.equal(Rotation(3).matrix(), torch.eye(3))  # no turn yet
+    np.testing.assert_allclose(layer.matrix().detach(), start.numpy() @ linalg.expm(skew), atol=1e-12)
+    assert torch.equal(Rotation(start).matrix(), start)  # nothing learned yet
 
 
-def test_a_rotation_learns_the_turn_that_makes_coordinates_independent() -> None:
-    """Two numbers of which each is uniform, turned by an eighth: the spline flow finds the square again."""
+def test_a_rotation_starts_at_the_principal_axes_of_points() -> None:
+    """Columns turned so that their covariance is diagonal, the widest first: as scikit-learn has them."""
     torch.manual_seed(0)
-    turn = torch.tensor([[1.0, -1.0], [1.0, 1.0]]) / 2**0.5
-    x = (torch.rand(4000, 2) * 3.4 - 1.7) @ turn.T
-    layer = Rotation(2)
-    flow = NormalizingFlow([SplineCoupling(2, frequencies=0), Permutation([1, 0]), layer])
-    fit(flow, lambda x: -flow.log_prob(x).mean(), x, steps=300, peak=1e-2)
-    degrees = math.degrees(math.atan2(float(layer.matrix()[1, 0]), float(layer.matrix()[0, 0])))
-    assert (degrees - 45 + 45) % 90 - 45 == pytest.approx(
-        0, abs=4
-    )  # a square looks the same each quarter turn
+    x = torch.randn(500, 3, dtype=torch.float64) * torch.tensor([1.0, 3.0, 2.0]) @ torch.randn(3, 3).double()
+    z, _ = Rotation.of(x).inverse(x)
+    expected = PCA().fit(x.numpy()).explained_variance_
+    np.testing.assert_allclose(torch.cov(z.T).detach(), np.diag(expected), atol=1e-9)
+
+
+def test_a_rotation_learns_what_independent_component_analysis_finds() -> None:
+    """Three independent columns of variance 1 with heavy tails, turned: no covariance shows it."""
+    torch.manual_seed(0)
+    noise = torch.distributions.Laplace(0.0, 0.5**0.5)
+    base = nn.Module()
+    base.dim, base.log_prob = 3, lambda z: noise.log_prob(z).sum(1)
+    turn = linalg.expm(np.array([[0, 0.5, -0.3], [-0.5, 0, 0.4], [0.3, -0.4, 0]]))
+    x = noise.sample((4000, 3)) @ torch.tensor(turn, dtype=torch.float32).T
+    layer = Rotation(torch.eye(3))
+    flow = NormalizingFlow([layer], base)
+    fit(flow, lambda x: -flow.log_prob(x).mean(), x, steps=300, peak=3e-2)
+    found = FastICA(random_state=0, whiten="unit-variance").fit(x.numpy()).mixing_
+    agree = np.abs(layer.matrix().detach().numpy().T @ (found / np.linalg.norm(found, axis=0)))
+    assert agree.max(0).min() > 0.99  # the same directions, up to their order and signs
+
+
+@pytest.mark.parametrize("start", [torch.ones(2, 2), torch.zeros(2, 3), torch.eye(1), 2 * torch.eye(3)])
+def test_a_rotation_starts_at_an_orthogonal_matrix(start: Tensor, no_shape_check: None) -> None:
+    with pytest.raises(ValueError, match="start"):
+        Rotation(start)
