@@ -6,6 +6,7 @@ python -m bench.run --report    only report what has been measured
 
 import statistics
 import sys
+import textwrap
 from collections import defaultdict
 from itertools import cycle
 from pathlib import Path
@@ -43,7 +44,7 @@ def summary() -> str:
             statistics.median(record[key] for record in group)
             for key in ("cpu_seconds", "kl_se", "on_ring_share")
         )
-        spread = f"{min(kl):.3f} to {max(kl):.3f}" if len(kl) > 1 else "-"
+        spread = f"{min(kl):.3f} to {max(kl):.3f}" if len(kl) > 1 else "–"
         lines.append(
             f"| {model} | {len(group)} | {seconds:.0f} | {statistics.median(kl):.3f} | {spread} "
             f"| {error:.4f} | {share:.3f} |"
@@ -55,9 +56,12 @@ def summary() -> str:
 def figure(path: Path) -> None:
     """Nats above the floor against CPU-seconds of training: of each model the run with the median KL."""
     drawing, ax = plt.subplots(figsize=(plots.WIDTH, 4.2))
-    drawing.subplots_adjust(left=0.115, right=0.66, bottom=0.13, top=0.97)
+    drawing.subplots_adjust(left=0.115, right=0.7, bottom=0.13, top=0.97)
     models = by_model()
-    for model, colour in zip(models, cycle(plots.OTHERS)):
+    # A model that is told the ring has the colour of the one that is not.
+    kinds = dict(zip(dict.fromkeys(model.replace(" by class", "") for model in models), cycle(plots.OTHERS)))
+    for model in models:
+        colour = kinds[model.replace(" by class", "")]
         middle = sorted(models[model], key=lambda record: record["kl"])[len(models[model]) // 2]
         seconds, above = zip(*middle["trace"])
         ax.plot(seconds, above, color=colour, linestyle="--" if "by class" in model else "-", label=model)
@@ -66,7 +70,8 @@ def figure(path: Path) -> None:
         axis.set_major_formatter("{x:g}")
     ends = {line.get_label(): line.get_ydata()[-1] for line in ax.lines}
     handles = sorted(ax.lines, key=lambda line: -ends[line.get_label()])  # as the ends lie
-    ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1.01, 0.4))
+    names = [textwrap.fill(str(line.get_label()), plots.LABEL) for line in handles]
+    ax.legend(handles, names, loc="center left", bbox_to_anchor=(1.01, 0.5), handlelength=1.5)
     path.write_text(plots.as_svg(drawing) + "\n", encoding="utf-8", newline="\n")
     plt.close(drawing)
 

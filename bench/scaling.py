@@ -39,8 +39,8 @@ SCALED: dict[str, Callable[[], nn.Module]] = {
 TIMED = [("affine flow", 256), ("flow matching", 256), ("flow matching", 4096), (list(SCALED)[3], 1024)]
 ROUNDS, WARM = 3, 3
 IMAGES = {  # parameters, multiply-adds of one forward pass of one image
-    "DiT-XL/2 on 32 x 32 x 4": (675e6, 118.64e9),
-    "DiT-XL/2 on 64 x 64 x 4": (675e6, 524.60e9),
+    "DiT-XL/2 on 32 × 32 × 4": (675e6, 118.64e9),
+    "DiT-XL/2 on 64 × 64 × 4": (675e6, 524.60e9),
 }
 IMAGE_BATCH, DEVICES, SUSTAINED = 256, 8, 100e12  # the last: operations a second of one device, assumed
 LINKS = {"a link of 100 GB/s": 100e9, "a network of 1.25 GB/s": 1.25e9}
@@ -171,7 +171,9 @@ def measured_table() -> str:
     ]
     for row in read_records("scaling"):
         if row["kind"] == "processes":
-            lines.append(f"| {row['model']} | {row['batch']:,} | {row['gain']:.2f} | {row['messages']:.0%} |")
+            lines.append(
+                f"| {row['model']} | {row['batch']:,} | {row['gain']:.2f} | {100 * row['messages']:.0f} % |"
+            )
     return "\n".join(lines) + "\n"
 
 

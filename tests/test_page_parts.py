@@ -1,5 +1,6 @@
 """What the book makes of a notebook's parts: folded code, lists of checks, boxes, drawings in the page."""
 
+import ast
 import base64
 import io
 import re
@@ -9,14 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from boxes import NAMED
-from browser import pages
-from cells import CHECK, only_shows
+from browser import ROOT, pages
+from cells import CHECK, check_row, only_shows
 from fontTools.pens.recordingPen import RecordingPen
 from fontTools.svgLib.path import parse_path
 from inline_figures import drop_unused, relative, set_in
+from listings import COLUMNS, fit
 from live_figures import number_live_figures
 from PIL import Image
 
+from helpers.page import _without_docstrings
 from helpers.plots import INK
 
 CHAPTERS = [page for page in pages() if page.startswith("notebooks/")]
@@ -51,6 +54,40 @@ def test_code_is_folded_where_it_only_shows(code: str, shown: str | None) -> Non
 def test_what_a_check_prints_is_taken_apart(line: str, claim: str, value: str) -> None:
     found = CHECK.fullmatch(line)
     assert (found["claim"], found["value"]) == (claim, value)
+
+
+def test_a_check_shows_a_true_minus_but_exponents_as_in_code() -> None:
+    row = check_row("✓ the drop - of one: -1.2e-7 > -2 and < -1e-9")
+    assert "the drop - of one" in row and ">−1.2e-7<" in row and "&gt; −2 and &lt; −1e-9" in row
+    assert ">−inf<" in check_row("✓ of rounded points: -inf < 0")
+
+
+SOURCES = sorted([*(ROOT / "helpers").glob("*.py"), *(ROOT / "scripts").glob("*.py")])
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_a_listing_that_is_made_to_fit_is_the_same_code(path: Path) -> None:
+    code = path.read_text(encoding="utf-8")
+    fitted = fit(code)
+    assert ast.dump(ast.parse(fitted)) == ast.dump(ast.parse(code))
+    words = [re.sub(r"\s|#", "", text) for text in (code, fitted)]
+    assert sorted(words[0]) == sorted(words[1])  # remarks as well
+    assert fit(fitted) == fitted
+    shown = fit(_without_docstrings(code)).splitlines()
+    long = [line for line in shown if len(line) > COLUMNS]
+    assert [line for line in long if '"' not in line and " import " not in line] == []
+
+
+def test_a_listing_is_broken_in_its_outermost_brackets() -> None:
+    code = "def f(first: Tensor, second: tuple[int, int]) -> Tensor:\n    return first  # not the other\n"
+    short = fit(code, 43)
+    assert short.splitlines() == [
+        "def f(first: Tensor,",
+        "        second: tuple[int, int]) -> Tensor:",
+        "    return first  # not the other",
+    ]
+    assert fit("    x = y  # as it is", 16) == "    # as it is\n    x = y"
+    assert fit("x = 1", 3) == "x = 1" and fit("def (:", 3) == "def (:"  # no place, and no code
 
 
 @pytest.mark.parametrize("page", CHAPTERS)
@@ -138,6 +175,15 @@ def test_outlines_in_steps_are_those_in_places(outline: str) -> None:
 
 def test_outlines_by_hand_stay_as_they_are() -> None:
     assert relative("M0,0 l5,0 A1 1 0 0 1 3 4") == "M0,0 l5,0 A1 1 0 0 1 3 4"
+
+
+def test_what_stands_upright_beside_an_axis_is_known(tmp_path: Path) -> None:
+    path = drawing(tmp_path)
+    file = tmp_path / "_images" / "ab12.svg"
+    texts = "".join(f'<text x="{x}" transform="rotate(-90 {x} 9)">nats</text>' for x in (12, 460))
+    file.write_text(file.read_text(encoding="utf-8").replace("</svg>", f"{texts}</svg>"), encoding="utf-8")
+    page = set_in('<img alt="A drawing" src="../_images/ab12.svg" />', path)
+    assert re.findall(r'<text class="beside (\w+)" x="(\d+)"', page) == [("left", "12"), ("right", "460")]
 
 
 def test_only_drawings_that_no_page_shows_are_deleted(tmp_path: Path) -> None:

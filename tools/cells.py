@@ -7,11 +7,14 @@ import ast
 import re
 from html import escape
 
+import listings
 from docutils import nodes
 
 # What a statement may call that computes nothing, and what the code under its result is called.
 SHOWS = {"plots": "figure", "explore": "figure", "table": "table", "show": "listing", "check": "check"}
 CHECK = re.compile(r"✓ (?P<claim>.*): (?P<value>\S+) (?P<bounds>(?:[<>] |= \S+ to within ).*)")
+
+MINUS = re.compile(r"(?<!\S)-(?=[\d.i])")  # of a number, and not of its exponent, which is written as in code
 
 
 def only_shows(code: str) -> str | None:
@@ -51,18 +54,19 @@ def list_checks(printed: nodes.literal_block) -> None:
     lines = printed.astext().strip().splitlines()
     if not any(map(CHECK.fullmatch, lines)):
         return
-    html = f'<ul class="checks">{"".join(map(_row, lines))}</ul>'
+    html = f'<ul class="checks">{"".join(map(check_row, lines))}</ul>'
     printed.replace_self(nodes.raw(printed.rawsource, html, format="html"))
 
 
-def _row(line: str) -> str:
+def check_row(line: str) -> str:
     """A check as an item of a list; of what else the cell has printed, the line as it is."""
     if not (one := CHECK.fullmatch(line)):
         return f"<li>{escape(line)}</li>"
+    value, bounds = (MINUS.sub("−", one[part]) for part in ("value", "bounds"))
     return (
         f'<li><span class="held">✓</span>{escape(one["claim"])}: '
-        f'<span class="measured">{escape(one["value"])}</span> '
-        f'<span class="bounds">{escape(one["bounds"])}</span></li>'
+        f'<span class="measured">{escape(value)}</span> '
+        f'<span class="bounds">{escape(bounds)}</span></li>'
     )
 
 
@@ -71,6 +75,9 @@ def rearrange(document: nodes.document) -> None:
     for printed in list(document.findall(nodes.literal_block)):
         if {"output", "stream"} <= set(printed["classes"]):
             list_checks(printed)
+        elif printed.get("language") in ("python", "ipython3"):
+            fitted = listings.fit(printed.astext())
+            printed.rawsource, printed[:] = fitted, [nodes.Text(fitted)]
     for cell in list(document.findall(nodes.container)):
         if "cell" in cell["classes"]:
             fold(cell)

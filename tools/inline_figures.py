@@ -24,6 +24,7 @@ OUTLINE = re.compile(r'(?<= d=")[^"]+')
 PLAIN = re.compile(r"M[\d. -]+(?:[MLCQ][\d. -]+|z\s*)*")  # as matplotlib writes them
 COMMAND = re.compile(r"([A-Za-z])([^A-Za-z]*)")
 CLIPPED = re.compile(r'<g>((?:\s*<path\b[^>]*? clip-path="([^"]+)"[^>]*/>)+)\s*</g>')
+UPRIGHT = re.compile(r'<text((?=[^>]* transform="rotate\(-90 )[^>]* x="([-\d.]+)")')
 POINTS = 72  # an inch
 KEPT = ("viewBox", "fill", "font-size")
 
@@ -61,7 +62,13 @@ def inline(svg: str, alternative: str, prefix: str, folder: Path, address: str) 
     body = re.sub(r"<!--.*?-->", "", body, flags=re.DOTALL)
     attributes = " ".join(f'{name}="{value}"' for name, value in given.items())
     body = CLIPPED.sub(clip_once, OUTLINE.sub(lambda one: relative(one[0]), body))
+    body = UPRIGHT.sub(lambda one: f'<text class="beside {side(float(one[2]), width)}"{one[1]}', body)
     return f"<svg {attributes}>" + re.sub(r"\s*\n\s*", "\n", body)
+
+
+def side(x: float, width: float) -> str:
+    """Whether what is written upright at x stands left of an axis, or right of a scale of colours."""
+    return "right" if x > 0.8 * width else "left"
 
 
 def relative(outline: str) -> str:

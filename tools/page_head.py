@@ -8,6 +8,7 @@ to a page a second time leaves it as it is.
 import html
 import re
 import urllib.parse
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -70,19 +71,24 @@ def description(document: nodes.document) -> str:
     return shorten(next((text for text in texts if len(text) > 40), ""))
 
 
+def minutes(parts: Iterable[nodes.Node], code: bool = True) -> float:
+    """What parts of a page take to read, with their code or without."""
+    parts = list(parts)
+    inputs = [part for part in parts if isinstance(part, nodes.container) and "cell_input" in part["classes"]]
+    lines = sum(bool(line.strip()) for part in inputs for line in part.astext().splitlines())
+    formulas = sum(isinstance(part, nodes.math_block) for part in parts)
+    prose = (nodes.paragraph, nodes.title, nodes.caption)
+    words = sum(len(search_index.plain_text(part).split()) for part in parts if isinstance(part, prose))
+    return words / WORDS_A_MINUTE + formulas / FORMULAS_A_MINUTE + code * lines / LINES_A_MINUTE
+
+
 def minutes_to_read(document: nodes.document) -> int:
     """Of a chapter, without its exercises, to the nearest five."""
     exercises = {
         id(part) for s in document.findall(nodes.section) if "exercises" in s["ids"] for part in s.findall()
     }
     parts = [part for part in document.findall() if id(part) not in exercises]
-    inputs = [part for part in parts if isinstance(part, nodes.container) and "cell_input" in part["classes"]]
-    lines = sum(bool(line.strip()) for part in inputs for line in part.astext().splitlines())
-    formulas = sum(isinstance(part, nodes.math_block) for part in parts)
-    prose = (nodes.paragraph, nodes.title, nodes.caption)
-    words = sum(len(search_index.plain_text(part).split()) for part in parts if isinstance(part, prose))
-    minutes = words / WORDS_A_MINUTE + formulas / FORMULAS_A_MINUTE + lines / LINES_A_MINUTE
-    return max(NEAREST, NEAREST * round(minutes / NEAREST))
+    return max(NEAREST, NEAREST * round(minutes(parts) / NEAREST))
 
 
 def seconds_to_run(table: str) -> dict[str, int]:

@@ -4,9 +4,13 @@
 
   function follow() {
     const link = document.querySelector(".bd-docs-nav .current.active > a");
-    const box = link?.closest(".bd-sidebar-primary");
-    if (!box) return;
-    const top = box.getBoundingClientRect().top + (box.querySelector(".fr-sidebar-top")?.offsetHeight ?? 0);
+    const bar = link?.closest(".bd-sidebar-primary");
+    if (!bar) return;
+    // Wide: the contents scroll by themselves. Narrow: all does, below what stays in sight.
+    const item = link.closest(".sidebar-primary-item");
+    const box = getComputedStyle(item).overflowY === "auto" ? item : bar;
+    const above = box === bar ? (bar.querySelector(".fr-sidebar-top")?.offsetHeight ?? 0) : 0;
+    const top = box.getBoundingClientRect().top + above;
     const bottom = Math.min(box.getBoundingClientRect().bottom, innerHeight);
     const { top: from, bottom: to } = link.getBoundingClientRect();
     if (from < top || to > bottom) box.scrollTop += from - (top + bottom) / 2;
