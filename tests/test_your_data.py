@@ -19,17 +19,14 @@ sys.path.append(str(SCRIPT.parent))
 from look_at_table import as_read, hints, numbers_of, options, unexplained  # noqa: E402
 
 
-def run(
-    folder: Path, *options: str, python: tuple[str, ...] = (), told: str = ""
-) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, *python, SCRIPT, "wine.csv", "--steps", "300", *options]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, input=told)
+def run(folder: Path, *words: str, flags: tuple = (), then: str = "") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *flags, SCRIPT, "wine.csv", "--steps", "300", *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, input=then)
 
 
 def asked(table: Path, **how: object) -> Namespace:
-    return Namespace(
-        **{"table": table, "positive": [], "between": [], "step": [], "group": None, "seed": 0} | options
-    )
+    usual = {"positive": [], "between": [], "step": [], "group": None, "seed": 0}
+    return Namespace(table=table, **usual | how)
 
 
 @pytest.fixture
@@ -85,7 +82,7 @@ def test_the_density_is_left_behind_and_groups_are_not_modelled(wine: Path) -> N
     table.insert(0, "bottle", [f"number {row // 3}" for row in range(len(table))])
     table.to_csv(wine / "wine.csv", index=False)
     told = "print('left', density.log_prob(x[:7]).isfinite().sum().item(), len(density.sample(5)))\n"
-    ran = run(wine, "--group", "bottle", flags=("-i",), told=told)
+    ran = run(wine, "--group", "bottle", flags=("-i",), then=told)
     assert "left 7 5" in ran.stdout, ran.stderr
     assert "bottle" not in pd.read_csv(wine / "samples.csv")
 
