@@ -57,7 +57,7 @@ tried = [(noise, steps) for noise in (0.1, 0.3, 0.6) for steps in (asked.steps /
 models |= {f"flow matching, noise {noise}, {steps} steps": matched(noise, steps) for noise, steps in tried}
 nats = pd.Series({name: float(model.log_prob(z[valid]).mean()) for name, model in models.items()})
 normal, mixture, field = (nats.filter(regex=of).idxmax() for of in ("^1 normal", "normal", "flow"))
-print("validation, nats over the mixture:", (nats - nats[mixture]).filter(like="flow").round(2), sep="\n")
+print("validation, over the mixture:\n" + nats.filter(like="flow").sub(nats[mixture]).round(2).to_string())
 score = {name: models[name].log_prob(z[test]) for name in (normal, mixture, field)}
 for name, log_prob in score.items():
     print(f"{name}: {instruments.grouped_mean(log_prob + log_det[test], group[test])} nats a row, held out")
