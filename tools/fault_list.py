@@ -9,7 +9,8 @@ from typing import NamedTuple
 FLOWS, SPLINES, MATCHING, ODE = (f"helpers/{n}.py" for n in ("flows", "splines", "matching", "ode"))
 TRAINING, METRICS, RINGS, PATH = (f"helpers/{n}.py" for n in ("training", "metrics", "rings", "path"))
 NETWORKS, BASES, PAGE = (f"helpers/{n}.py" for n in ("networks", "distributions", "page"))
-EMPIRICAL = "helpers/empirical.py"
+EMPIRICAL, CALIBRATION = (f"helpers/{n}.py" for n in ("empirical", "calibration"))
+DISTRIBUTED = "scripts/train_distributed.py"
 
 
 class Fault(NamedTuple):
@@ -859,5 +860,116 @@ FAULTS = [
         "StratifiedGroupKFold(5, shuffle=True, random_state=seed), torch.cat([*own]).numpy()",
         "StratifiedKFold(5, shuffle=True, random_state=seed), torch.cat([*own]).numpy()",
         "test_instruments",
+    ),
+    # Forecasts that are distributions
+    Fault(
+        "the spread of a forecast's samples counts each with itself",
+        CALIBRATION,
+        ".sum(1) / (m * (m - 1))",
+        ".sum(1) / (m * m)",
+        "test_calibration 15",
+    ),
+    Fault(
+        "of equal values the rank is always the lowest",
+        CALIBRATION,
+        'torch.rand(len(y), device="cpu").to(y) * (equal + 1)',
+        'torch.rand(len(y), device="cpu").to(y)',
+        "test_calibration",
+    ),
+    Fault(
+        "regions are where the density is lowest",
+        CALIBRATION,
+        "(log_prob(sample(len(y), context), context) > own)",
+        "(log_prob(sample(len(y), context), context) < own)",
+        "test_calibration 15",
+    ),
+    Fault(
+        "a level's pinball loss is that of one minus the level",
+        CALIBRATION,
+        "torch.maximum(levels * above, (levels - 1) * above)",
+        "torch.maximum((1 - levels) * above, -levels * above)",
+        "test_calibration 15",
+    ),
+    Fault(
+        "the log-scale keeps its sign on the way back",
+        "15",
+        "return z[:, None], log_slope - log_scale",
+        "return z[:, None], log_slope + log_scale",
+    ),
+    Fault(
+        "each forecast's samples are those of other contexts",
+        "15",
+        "asked = known_test[:n].repeat_interleave(m, dim=0)",
+        "asked = known_test[:n].repeat(m, 1)",
+    ),
+    Fault(
+        "yesterday's flights are today's",
+        "15",
+        "from_arrays([flights.dest, flights.day - 1])",
+        "from_arrays([flights.dest, flights.day])",
+    ),
+    Fault(
+        "the noise of a minute begins at the minute",
+        "15",
+        "gained + torch.rand(len(gained)) - 0.5",
+        "gained + torch.rand(len(gained))",
+    ),
+    Fault(
+        "one family's density stays in standard units",
+        "15",
+        "return spline.base.log_prob(z) + log_det - log_unit, bell",
+        "return spline.base.log_prob(z) + log_det, bell",
+    ),
+    Fault(
+        "the posterior takes the deviation of the noise for its variance",
+        "15",
+        "by_noise = sees / noise[:, None] ** 2",
+        "by_noise = sees / noise[:, None]",
+    ),
+    # Without the answer key
+    Fault(
+        "each point is its own nearest neighbour",
+        "01",
+        "torch.cdist(x, x).fill_diagonal_(math.inf).min(1)",
+        "torch.cdist(x, x).min(1)",
+    ),
+    Fault(
+        "the proposal's log-density is a mean over coordinates",
+        "02",
+        "log_spread = spread.log_prob(probes).sum(1)",
+        "log_spread = spread.log_prob(probes).mean(1)",
+    ),
+    Fault(
+        "the standard error of the lead is its standard deviation",
+        "03",
+        "return lead.mean(), lead.std() / len(lead) ** 0.5",
+        "return lead.mean(), lead.std()",
+    ),
+    Fault(
+        "how far rows are apart is measured on rows that are compared with themselves",
+        "05",
+        "within_rows = to_nearest(rows_apart, rows_known)",
+        "within_rows = to_nearest(rows_known, rows_known)",
+    ),
+    Fault(
+        "the change by doubling is taken for the error",
+        "07",
+        "return 2 * change.abs().median()",
+        "return change.abs().median()",
+    ),
+    # More than one process
+    Fault(
+        "every process draws a batch of its own",
+        DISTRIBUTED,
+        "seed_by(asked.seed, 1, step)",
+        "seed_by(asked.seed, 1, step, rank)",
+        "test_train_distributed",
+    ),
+    Fault(
+        "a resumed run has an optimizer that has forgotten",
+        DISTRIBUTED,
+        '        optimizer.load_state_dict(state["optimizer"])\n',
+        "",
+        "test_train_distributed",
     ),
 ]
