@@ -70,6 +70,7 @@ WIDTH, WIDE = 6.5, 8.0  # inches: of a figure, and of one whose panels stand sid
 WINDOW = (-2.7, 2.7, -1.7, 1.45)  # left, right, bottom, top of every picture of the rings
 PIXELS = "image-rendering:crisp-edges;image-rendering:pixelated"  # what keeps an image from being smooth
 LABEL = 17  # letters in a line beside a curve
+GAP = 0.09  # inches above and below panels with numbers
 
 STYLE = {
     "figure.facecolor": "none",
@@ -178,12 +179,16 @@ def _few_colours(png: str) -> str:
     return base64.b64encode(file.getvalue()).decode()
 
 
-def _figure(panels: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure with equal panels, whose height is given for panels in so many columns."""
+def _figure(panels: int, columns: int, height: float, gap: float = 1 / 24) -> tuple[Figure, list[Axes]]:
+    """A figure with equal panels, whose height is given for panels in so many columns.
+
+    `gap` inches are left above and below each, more where numbers stand below a panel.
+    """
     columns = min(columns, panels)
     rows = -(-panels // columns)
     size = (WIDE if columns > 1 else WIDTH, height * rows)
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="compressed")
+    figure.get_layout_engine().set(h_pad=gap)
     for spare in axes.flat[panels:]:
         spare.remove()
     return figure, list(axes.flat[:panels])
@@ -218,7 +223,7 @@ def _star(ax: Axes, star: Float[Tensor, "1 2"] | None) -> None:
 
 def _plain_numbers(axis: Axis) -> None:
     """Write numbers as the text does, and leave out those that would touch the one before."""
-    axis.set_major_formatter(FuncFormatter(lambda value, _: re.sub("^-", "−", plain(value))))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _mark(value)))
     axis.figure.draw_without_rendering()
     along, last = (0 if axis.axis_name == "x" else 1), -np.inf
     labels = [label for label in axis.get_ticklabels() if label.get_text()]
@@ -228,6 +233,20 @@ def _plain_numbers(axis: Axis) -> None:
             label.set_visible(False)
         else:
             last = end
+
+
+def _mark(value: float) -> str:
+    """A number as it stands beside an axis: with a true minus, and thousands as in tables, 20,000 for 2e4."""
+    thousands = 1000 <= abs(value) < 1e6 and float(value).is_integer()
+    return re.sub("^-", "−", f"{value:,.0f}" if thousands else plain(value))
+
+
+def _alike(axes: Sequence[Axes]) -> None:
+    """Give panels that are compared the same scales: each as wide as the widest asks."""
+    for low_and_high, change in ((Axes.get_xlim, Axes.set_xlim), (Axes.get_ylim, Axes.set_ylim)):
+        ends = np.array([low_and_high(ax) for ax in axes])
+        for ax in axes:
+            change(ax, ends[:, 0].min(), ends[:, 1].max())
 
 
 def _label_beside(ax: Axes, lines: Sequence[Line2D]) -> None:
@@ -320,7 +339,8 @@ def trajectories(
         ax.plot(*path[-1].tolist(), "o", color=colour, markersize=7)
     _plane(ax, "", window)
     if any(names):
-        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0, handlelength=1.5)
+        across = 2 if len(names) == 4 else 3
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=across, borderaxespad=0, handlelength=1.5)
     _show()
 
 
@@ -501,7 +521,7 @@ def curves(
     for name in log:
         ax.set(**{f"{name}scale": "log"})
         axis, (low, high) = (ax.xaxis, ax.get_xlim()) if name == "x" else (ax.yaxis, ax.get_ylim())
-        if high < 30 * low:  # less than two powers of ten: others are named as well
+        if high < 100 * low:  # less than two powers of ten: others are named as well
             axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.set_minor_formatter(NullFormatter())
     places = sorted({place for x, _ in series.values() for place in x})
@@ -523,7 +543,7 @@ def histograms(
     x_label: str = "",
 ) -> None:
     """Histograms of one-dimensional samples under their predicted densities, over given ranges."""
-    figure, axes = _figure(len(panels), 2, 2.2)
+    figure, axes = _figure(len(panels), 2, 2.3, GAP)
     for ax, (title, (values, density, (low, high))) in zip(axes, panels.items()):
         bins = np.linspace(low, high, 61)
         share = np.histogram(values.numpy(), bins)[0] / len(values) / np.diff(bins)
@@ -567,9 +587,10 @@ def images(rows: Mapping[str, Float[Tensor, "n height width"]], highest: float =
 def columns(panels: Mapping[str, Mapping[str, Float[Tensor, " n"]]], bins: int = 48) -> None:
     """The columns of a table, a panel each: the first sample as a filled histogram, others as lines over it.
 
-    Each panel reaches as far as its first sample does. Names of samples stand beside the last panel's lines.
+    Each panel reaches as far as its first sample does. Panels whose first samples have the same ends, such as
+    ranks, are compared, and have the same scales. Names of samples stand beside the last panel's lines.
     """
-    figure, axes = _figure(len(panels), 2, 1.9)
+    figure, axes = _figure(len(panels), 2, 2.1, GAP)
     for ax, (title, kinds) in zip(axes, panels.items()):
         first = next(iter(kinds.values())).double()
         edges = np.linspace(float(first.min()), float(first.max()) + 1e-9, bins + 1)
@@ -580,6 +601,11 @@ def columns(panels: Mapping[str, Mapping[str, Float[Tensor, " n"]]], bins: int =
         ax.set_title(title, loc="left")
         ax.set(yticks=[])
         ax.spines["left"].set_visible(False)
+    firsts = [next(iter(kinds.values())).double() for kinds in panels.values()]
+    ends = np.array([(float(first.min()), float(first.max())) for first in firsts])
+    if (np.ptp(ends, axis=0) < 0.05 * np.ptp(ends, axis=1).min()).all():
+        _alike(axes)
+    for ax in axes:
         _plain_numbers(ax.xaxis)
     if len(next(iter(panels.values()))) > 1:
         axes[-1].legend()
@@ -588,8 +614,11 @@ def columns(panels: Mapping[str, Mapping[str, Float[Tensor, " n"]]], bins: int =
 
 @_figure_of_the_book
 def scatter(panels: Mapping[str, tuple[Float[Tensor, "n 2"], str, str]]) -> None:
-    """Points of two columns in each panel, with the names of both, which carry their units."""
-    figure, axes = _figure(len(panels), 2, 3.4)
+    """Points of two columns in each panel, with the names of both, which carry their units.
+
+    Panels of the same two columns have the same scales.
+    """
+    figure, axes = _figure(len(panels), 2, 3.4, GAP)
     for ax, (title, (points, x_label, y_label)) in zip(axes, panels.items()):
         ax.scatter(
             *points.cpu().T.numpy(),
@@ -601,6 +630,9 @@ def scatter(panels: Mapping[str, tuple[Float[Tensor, "n 2"], str, str]]) -> None
         )
         ax.set_title(title, loc="left")
         ax.set(xlabel=x_label, ylabel=y_label)
+    if len({panel[1:] for panel in panels.values()}) == 1:
+        _alike(axes)
+    for ax in axes:
         for axis in (ax.xaxis, ax.yaxis):
             _plain_numbers(axis)
     _show()

@@ -14,6 +14,7 @@ from browser import ROOT, pages
 from cells import CHECK, check_row, only_shows
 from fontTools.pens.recordingPen import RecordingPen
 from fontTools.svgLib.path import parse_path
+from formulas import group
 from inline_figures import drop_unused, relative, set_in
 from listings import COLUMNS, fit
 from live_figures import number_live_figures
@@ -88,6 +89,20 @@ def test_a_listing_is_broken_in_its_outermost_brackets() -> None:
     ]
     assert fit("    x = y  # as it is", 16) == "    # as it is\n    x = y"
     assert fit("x = 1", 3) == "x = 1" and fit("def (:", 3) == "def (:"  # no place, and no code
+
+
+@pytest.mark.parametrize(
+    ("formula", "grouped"),
+    [
+        (r"a = b, \qquad c = d", r"{a = b,}\qquad{c = d}"),
+        (r"a, \qquad \left( b \qquad c \right) \qquad {d \qquad e}", None),
+        (r"\begin{cases} a \qquad b \end{cases}", r"\begin{cases} a \qquad b \end{cases}"),
+        (r"\{a\} \qquad b", r"{\{a\}}\qquad{b}"),
+        ("a = b", "a = b"),
+    ],
+)
+def test_statements_of_a_formula_are_grouped(formula: str, grouped: str | None) -> None:
+    assert group(formula) == (grouped or r"{a,}\qquad{\left( b \qquad c \right)}\qquad{{d \qquad e}}")
 
 
 @pytest.mark.parametrize("page", CHAPTERS)

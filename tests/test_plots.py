@@ -285,8 +285,22 @@ def test_a_logarithmic_axis_is_marked_in_plain_numbers(
     plots.curves({"one": (values, values)}, "steps", "error", log="xy")
     for axis in (shown[0].axes[0].xaxis, shown[0].axes[0].yaxis):
         marked = {label.get_text() for label in axis.get_ticklabels() if label.get_visible()} - {""}
-        assert marked >= ({"2", "5"} if shown_minor else {"10", "100", "1000"})
-        assert "20" not in marked and all(float(text) > 0 for text in marked)
+        assert marked >= ({"2", "5"} if shown_minor else {"10", "100", "1,000"})
+        assert "20" not in marked and all(float(text.replace(",", "")) > 0 for text in marked)
+
+
+def test_panels_of_one_kind_have_one_scale_and_others_their_own(shown: list[Figure]) -> None:
+    wide = (4 * POINTS, "a", "b")
+    plots.scatter({"one": (POINTS, "a", "b"), "two": wide})
+    plots.scatter({"one": (POINTS, "a", "b"), "two": (4 * POINTS, "c", "b")})
+    ranks = {"flat": torch.linspace(0.01, 1, 200), "steep": torch.linspace(0.1, 0.99, 200) ** 2}
+    plots.columns({name: {name: rank} for name, rank in ranks.items()})
+    plots.columns({name: {name: scale * POINTS[:, 0]} for name, scale in (("one", 1.0), ("two", 2.0))})
+    limits = [{(*ax.get_xlim(), *ax.get_ylim()) for ax in figure.axes} for figure in shown]
+    assert [len(one) for one in limits] == [1, 2, 1, 2]
+    (x0, x1, y0, y1) = limits[0].pop()
+    assert x0 <= wide[0][:, 0].min() < wide[0][:, 0].max() <= x1
+    assert y0 <= wide[0][:, 1].min() < wide[0][:, 1].max() <= y1
 
 
 def test_few_places_on_a_logarithmic_axis_are_all_marked(shown: list[Figure]) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import boxes
 import cells
+import formulas
 import hero
 import inline_figures
 import live_figures
@@ -157,6 +158,7 @@ def put_in_live_figure(_: Sphinx, page: str, source: list[str]) -> None:
 def rearrange_cells(_: Sphinx, document: nodes.document) -> None:
     """When a page has been read."""
     cells.rearrange(document)
+    formulas.group_statements(document)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -10,6 +10,7 @@ import tokenize
 from collections import defaultdict
 
 COLUMNS = 88
+LEFT = 20  # letters that are worth a line
 WORDS = {"and", "or", "if", "else", "for"}  # a line may begin with these, and rather with a word
 SIGNS = {"+", "-", "*", "/", "|", "@"}
 BLOCKS = ("def ", "if ", "elif ", "for ", "while ", "with ", "class ")
@@ -83,7 +84,8 @@ def _pieces(line: str, places: list[Place], columns: int, further: int | None) -
         fitting = [place for place in places if start + indent < place[-1] <= room]
         if not fitting:
             break
-        at = min(fitting, key=lambda place: (*place[:3], -place[3]))[3]
+        # Rather not for the sake of a word or two.
+        at = min(fitting, key=lambda place: (*place[:2], len(line) - place[3] < LEFT, place[2], -place[3]))[3]
         pieces.append(before + line[start:at].rstrip())
         start, before = at, " " * (indent + further)
     return [*pieces, before + line[start:]]

@@ -23,6 +23,7 @@ from pypdf.generic import ArrayObject, Fit, NameObject
 
 PAPER = {"format": "A4", "print_background": True, "prefer_css_page_size": False}
 MARGIN = {"top": "18mm", "bottom": "22mm", "left": "20mm", "right": "20mm"}
+PATIENCE = 300_000  # milliseconds for a page, on a machine that is busy
 SCALE = 0.84  # 14 pixels of the page, in points of paper: text of about ten and a half
 # A script of a live figure finds that the explorer is there already, and that it leaves the picture alone.
 STILL = "window.FiveRings = window.FiveRingsStrip = { mount() {} };"
@@ -63,6 +64,7 @@ def parts() -> dict[str, str]:
 def print_page(chromium: Browser, page: str, to: Path) -> str:
     """Print a page of the book; returns its title."""
     tab = chromium.new_page(color_scheme="light")
+    tab.set_default_timeout(PATIENCE)
     tab.add_init_script(STILL)
     tab.goto((HTML / f"{page}.html").as_uri())
     tab.evaluate(READY)
