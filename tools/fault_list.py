@@ -972,4 +972,44 @@ FAULTS = [
         "",
         "test_train_distributed",
     ),
+    # Beyond two dimensions
+    Fault(
+        "the noise beside the hidden rings has no constant",
+        "helpers/ladders.py",
+        "normal = -rest.square().sum(1) / 2 - rest.shape[1] / 2 * math.log(2 * math.pi)",
+        "normal = -rest.square().sum(1) / 2",
+        "test_ladders",
+    ),
+    Fault(
+        "a rotation is undone by itself",
+        FLOWS,
+        "return x @ self.matrix(), x.new_zeros(len(x))",
+        "return x @ self.matrix().T, x.new_zeros(len(x))",
+        "test_layers",
+    ),
+    Fault(
+        "principal axes come with the narrowest first",
+        FLOWS,
+        "return cls(axes.flip(1).to(x.dtype))",
+        "return cls(axes.to(x.dtype))",
+        "test_layers",
+    ),
+    Fault(
+        "the variance of signs has the diagonal in it",
+        "16",
+        "predicted = 2 * (S.square().sum() - S.diagonal().square().sum())",
+        "predicted = 2 * S.square().sum()",
+    ),
+    Fault(
+        "a field's density of pixels lacks the layers' log-determinant",
+        "16",
+        "    return log_y + log_det\n",
+        "    return log_y\n",
+    ),
+    Fault(
+        "guidance weighs the label and no label the wrong way round",
+        "16",
+        "(1 - weight) * field(x, t) + weight * given",
+        "weight * field(x, t) + (1 - weight) * given",
+    ),
 ]
