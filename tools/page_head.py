@@ -138,7 +138,7 @@ def with_sizes(page: str, path: Path) -> str:
     def sized(found: re.Match[str]) -> str:
         nonlocal seen
         tag, seen = found[0], seen + 1
-        source = re.search(r'\ssrc="([^"]+)"', tag)
+        source = re.search(r'\ssrc="(?!data:)([^"]+)"', tag)  # the page carries the data of some itself
         added = ""
         file = path.parent / urllib.parse.unquote(source[1]) if source else path.parent
         if " width=" not in tag and " height=" not in tag and file.is_file() and (size := size_of(file)):
