@@ -30,7 +30,7 @@ def check(
 
     Give `below`, or `above`, or both; or `near` and `within`, for |value - near| < within. What is
     measured is printed between the claim and its bounds, so that a validation can mask it and
-    still compare the rest. With `within`, it is printed to one digit more than the tolerance.
+    still compare the rest. With `within`, it is printed to one digit more than the tolerance, `near` to two.
 
     Raises:
         AssertionError: the claim does not hold; the message carries the measured value.
@@ -42,7 +42,7 @@ def check(
         >>> check("the share lies between", 0.81, above=0.8, below=0.82)
         ✓ the share lies between: 0.81 > 0.8 and < 0.82
         >>> check("the entropy", 1.4133, near=1.4132727, within=1e-4)
-        ✓ the entropy: 1.41330 = 1.4132727 to within 0.0001
+        ✓ the entropy: 1.41330 = 1.413273 to within 0.0001
     """
     value = float(value.detach() if isinstance(value, torch.Tensor) else value)
     if (near is None) != (within is None) or (near is None and below is None and above is None):
@@ -57,9 +57,11 @@ def check(
         parts.append(f"< {plain(below, 6)}")
         holds &= value < below
     if near is not None and within is not None:
-        parts.append(f"= {plain(near, 9)} to within {plain(within, 6)}")
+        digits = max(0, 1 - math.floor(math.log10(within)))
         holds &= abs(value - near) < within
-        shown = f"{value:.{max(0, 1 - math.floor(math.log10(within)))}f}"
+        told = round(float(near), digits + 1) if holds else near
+        parts.append(f"= {plain(told, 9)} to within {plain(within, 6)}")
+        shown = f"{value:.{digits}f}"
     bounds = " and ".join(parts)
     if not holds:
         raise AssertionError(f"{_printable('✗')} {claim}: measured {value:.9g}, wanted {bounds}")

@@ -563,12 +563,12 @@ def histograms(
 
 
 @_figure_of_the_book
-def images(rows: Mapping[str, Float[Tensor, "n height width"]], highest: float = 1.0) -> None:
+def images(rows: Mapping[str, Float[Tensor, "n height width"]], highest: int | float = 1.0) -> None:
     """Rows of small grey images, from black at 0 to white at `highest`, each row under its name."""
     count = max(len(row) for row in rows.values())
     gap = 1  # pixels between two images, through which the page shows
     figure, axes = plt.subplots(
-        len(rows), 1, figsize=(WIDE, len(rows) * (WIDE / count + 0.3)), squeeze=False, layout="compressed"
+        len(rows), 1, figsize=(WIDTH, len(rows) * (WIDTH / count + 0.32)), squeeze=False, layout="compressed"
     )
     for ax, (name, row) in zip(axes.flat, rows.items()):
         height, width = row.shape[1:]
@@ -577,7 +577,7 @@ def images(rows: Mapping[str, Float[Tensor, "n height width"]], highest: float =
             strip[:, i * (width + gap) : i * (width + gap) + width] = image
         ax.imshow(strip, cmap="gray", vmin=0, vmax=highest, interpolation="none")
         ax.set(xticks=[], yticks=[])
-        ax.set_title(name, loc="left")
+        ax.set_title(name, loc="left", fontsize=13)  # legible on a telephone
         for spine in ax.spines.values():
             spine.set_visible(False)
     _show()

@@ -18,7 +18,9 @@ ROOT = Path(__file__).resolve().parents[1]
 FIRST = ROOT / "helpers" / "__init__.py"
 FILES = sorted(path for path in (ROOT / "helpers").rglob("*.py") if path != FIRST)
 ORDER = re.findall(r"`(\w+)`", helpers.__doc__.split("\n\n")[1])
-MOST_LINES = 2600  # 2,200 for Chapters 1 to 12; data of one's own brought transformations and instruments
+MOST_LINES = (
+    2700  # 2,200 for Chapters 1 to 12; data of one's own brought transformations, instruments, ladders
+)
 
 
 def name_of(path: Path) -> str:

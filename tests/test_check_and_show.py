@@ -45,7 +45,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         (3.6e-7, {"below": 1e-6}, "✓ it holds: 3.6e-7 < 1e-6"),
         (0.95, {"above": 0.9}, "✓ it holds: 0.95 > 0.9"),
         (0.81, {"above": 0.8, "below": 0.82}, "✓ it holds: 0.81 > 0.8 and < 0.82"),
-        (1.4133, {"near": 1.4132727, "within": 1e-4}, "✓ it holds: 1.41330 = 1.4132727 to within 0.0001"),
+        (1.4133, {"near": 1.4132727, "within": 1e-4}, "✓ it holds: 1.41330 = 1.413273 to within 0.0001"),
         (-2.0, {"near": -2.0, "within": 0.5, "below": 0.0}, "✓ it holds: -2.00 < 0 and = -2 to within 0.5"),
         (0.123456789, {"below": 1.0}, "✓ it holds: 0.1235 < 1"),
     ],

@@ -16,7 +16,7 @@ from fontTools.pens.recordingPen import RecordingPen
 from fontTools.svgLib.path import parse_path
 from formulas import group
 from inline_figures import drop_unused, relative, set_in
-from listings import COLUMNS, fit
+from listings import COLUMNS, broken_to_width
 from live_figures import number_live_figures
 from PIL import Image
 
@@ -69,26 +69,28 @@ SOURCES = sorted([*(ROOT / "helpers").glob("*.py"), *(ROOT / "scripts").glob("*.
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
 def test_a_listing_that_is_made_to_fit_is_the_same_code(path: Path) -> None:
     code = path.read_text(encoding="utf-8")
-    fitted = fit(code)
+    fitted = broken_to_width(code)
     assert ast.dump(ast.parse(fitted)) == ast.dump(ast.parse(code))
     words = [re.sub(r"\s|#", "", text) for text in (code, fitted)]
     assert sorted(words[0]) == sorted(words[1])  # remarks as well
-    assert fit(fitted) == fitted
-    shown = fit(_without_docstrings(code)).splitlines()
+    assert broken_to_width(fitted) == fitted
+    shown = broken_to_width(_without_docstrings(code)).splitlines()
     long = [line for line in shown if len(line) > COLUMNS]
     assert [line for line in long if '"' not in line and " import " not in line] == []
 
 
 def test_a_listing_is_broken_in_its_outermost_brackets() -> None:
     code = "def f(first: Tensor, second: tuple[int, int]) -> Tensor:\n    return first  # not the other\n"
-    short = fit(code, 43)
+    short = broken_to_width(code, 43)
     assert short.splitlines() == [
         "def f(first: Tensor,",
         "        second: tuple[int, int]) -> Tensor:",
         "    return first  # not the other",
     ]
-    assert fit("    x = y  # as it is", 16) == "    # as it is\n    x = y"
-    assert fit("x = 1", 3) == "x = 1" and fit("def (:", 3) == "def (:"  # no place, and no code
+    assert broken_to_width("    x = y  # as it is", 16) == "    # as it is\n    x = y"
+    assert (
+        broken_to_width("x = 1", 3) == "x = 1" and broken_to_width("def (:", 3) == "def (:"
+    )  # no place, and no code
 
 
 @pytest.mark.parametrize(

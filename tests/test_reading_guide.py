@@ -58,7 +58,7 @@ def test_the_weekend_has_the_minutes_of_the_chapters(built: Path, heads: dict[st
         if not sections:
             assert given == heads[page], page
         else:
-            exact = sum(page_head.minutes(section(built, *one).findall()) for one in sections)
+            exact = sum(page_head.reading_minutes(section(built, *one).findall()) for one in sections)
             assert given == pytest.approx(exact, abs=page_head.NEAREST / 2), page
 
 
@@ -87,7 +87,7 @@ def test_the_hour_has_the_minutes_of_its_sections_without_code(built: Path) -> N
     for _, name, said, _ in rows("The practitioner's hour"):
         link = re.search(r"\]\(([^)#]+)\.(?:md|ipynb)(?:#([\w-]+))?\)", name)
         page = link[1].removeprefix("../") if "notebooks" in link[1] else f"book/{link[1]}"
-        exact = page_head.minutes(section(built, page, link[2]).findall(), code=False)
+        exact = page_head.reading_minutes(section(built, page, link[2]).findall(), code=False)
         given.append(int(said))
         assert given[-1] == pytest.approx(exact, abs=0.75), name
     assert "That makes an hour." in part("The practitioner's hour")

@@ -76,7 +76,7 @@ def rearrange(document: nodes.document) -> None:
         if {"output", "stream"} <= set(printed["classes"]):
             list_checks(printed)
         elif printed.get("language") in ("python", "ipython3"):
-            fitted = listings.fit(printed.astext())
+            fitted = listings.broken_to_width(printed.astext())
             printed.rawsource, printed[:] = fitted, [nodes.Text(fitted)]
     for cell in list(document.findall(nodes.container)):
         if "cell" in cell["classes"]:

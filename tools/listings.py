@@ -23,7 +23,7 @@ Place = tuple[
 ]  # right after a bracket, how deep in brackets, before no word, and the column
 
 
-def fit(code: str, columns: int = COLUMNS) -> str:
+def broken_to_width(code: str, columns: int = COLUMNS) -> str:
     """The code with no line of more than so many letters, but for those that are one word or one string."""
     lines = code.splitlines()
     if max(map(len, lines), default=0) <= columns:

@@ -71,7 +71,7 @@ def description(document: nodes.document) -> str:
     return shorten(next((text for text in texts if len(text) > 40), ""))
 
 
-def minutes(parts: Iterable[nodes.Node], code: bool = True) -> float:
+def reading_minutes(parts: Iterable[nodes.Node], code: bool = True) -> float:
     """What parts of a page take to read, with their code or without."""
     parts = list(parts)
     inputs = [part for part in parts if isinstance(part, nodes.container) and "cell_input" in part["classes"]]
@@ -88,7 +88,7 @@ def minutes_to_read(document: nodes.document) -> int:
         id(part) for s in document.findall(nodes.section) if "exercises" in s["ids"] for part in s.findall()
     }
     parts = [part for part in document.findall() if id(part) not in exercises]
-    return max(NEAREST, NEAREST * round(minutes(parts) / NEAREST))
+    return max(NEAREST, NEAREST * round(reading_minutes(parts) / NEAREST))
 
 
 def seconds_to_run(table: str) -> dict[str, int]:
