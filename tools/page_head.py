@@ -5,7 +5,9 @@ run; the size of every image, so that nothing jumps; and a head without the them
 to a page a second time leaves it as it is.
 """
 
+import base64
 import html
+import io
 import re
 import urllib.parse
 from collections.abc import Iterable
@@ -131,6 +133,15 @@ def size_of(path: Path) -> tuple[int, int] | None:
     return round(width), round(height)
 
 
+def size_of_source(source: str, folder: Path) -> tuple[int, int] | None:
+    """The same for what an image's tag names: a file, or an image that the page carries itself."""
+    if source.startswith("data:image/png;base64,"):
+        with Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))) as image:
+            return image.size
+    file = folder / urllib.parse.unquote(source)
+    return size_of(file) if not source.startswith("data:") and file.is_file() else None
+
+
 def with_sizes(page: str, path: Path) -> str:
     """A page whose images say how large they are; those after the first are fetched when they come near."""
     seen = 0
@@ -138,10 +149,10 @@ def with_sizes(page: str, path: Path) -> str:
     def sized(found: re.Match[str]) -> str:
         nonlocal seen
         tag, seen = found[0], seen + 1
-        source = re.search(r'\ssrc="(?!data:)([^"]+)"', tag)  # the page carries the data of some itself
+        source = re.search(r'\ssrc="([^"]+)"', tag)
         added = ""
-        file = path.parent / urllib.parse.unquote(source[1]) if source else path.parent
-        if " width=" not in tag and " height=" not in tag and file.is_file() and (size := size_of(file)):
+        size = size_of_source(source[1], path.parent) if source else None
+        if size and " width=" not in tag and " height=" not in tag:
             added += f' width="{size[0]}" height="{size[1]}"'
         if seen > 1 and " loading=" not in tag:
             added += ' loading="lazy" decoding="async"'
