@@ -51,7 +51,7 @@ def inject(seed: int, models: str) -> None:
             check(claim, value, **bounds)
         except AssertionError:
             holds = False
-        CHECKS.append((claim, value, bounds, holds))
+        CHECKS.append((claim, value, {name: float(bound) for name, bound in bounds.items()}, holds))
 
     torch.manual_seed = lambda given: seeded(given + 1000 * seed)
     training.load, page.check = load_of_seed, record
