@@ -36,9 +36,9 @@ class VelocityField(nn.Module):
 
         v(x, t) = (2 t - 1) / (t^2 + (1 - t)^2) x + network(x, t)
 
-    The first part is the exact velocity for independent pairs where the data too are N(0, I); the rings
-    have that mean and, on average over the two coordinates, that variance. The network's last layer starts
-    at zero, so that training begins there.
+    The first part, a head start, is the exact velocity for independent pairs where the data too are N(0, I);
+    the rings have that mean and, on average over the two coordinates, that variance. The network's last layer
+    starts at zero, so that training begins there.
 
     With classes there is one label more, the null class, for "any class": it is what `context=None` means.
     It is learned only where training drops labels.
@@ -54,6 +54,8 @@ class VelocityField(nn.Module):
         smooth: SiLU, so that the field is smooth, and a solver of order 4 converges at order 4 also where it
             integrates the divergence. Otherwise LeakyReLU: a step of training is somewhat cheaper, but a
             field with kinks has a divergence with jumps.
+        head_start: whether the known field is added; without it, training begins at no motion at all, which
+            is nearer to what pairs by least distance ask for.
 
     Raises:
         TypeError: a size that is no whole number.
@@ -75,6 +77,7 @@ class VelocityField(nn.Module):
         frequencies: int = 8,
         time_frequencies: int = 4,
         smooth: bool = True,
+        head_start: bool = True,
     ) -> None:
         super().__init__()
         require_count(dim, "dim")
@@ -88,7 +91,7 @@ class VelocityField(nn.Module):
             raise ValueError(f"classes is {classes} and features is {features}; one of them must be 0")
         self.dim, self.classes, self.features = dim, classes, features
         self.frequencies, self.time_frequencies = frequencies, time_frequencies
-        self.labels = classes + 1 if classes else 0
+        self.labels, self.head_start = classes + 1 if classes else 0, head_start
         inputs = dim * (1 + 2 * frequencies) + 1 + 2 * time_frequencies + self.labels + features
         activation = nn.SiLU if smooth else nn.LeakyReLU
         self.network = zero_ended_network(inputs, hidden, depth, dim, activation)
@@ -126,12 +129,14 @@ class VelocityField(nn.Module):
         ]
         if context is not None:
             seen.append(context_features(context, self.labels, x.dtype))
-        return (2 * t - 1) / (t**2 + (1 - t) ** 2) * x + self.network(torch.cat(seen, dim=1))
+        v = self.network(torch.cat(seen, dim=1))
+        return (2 * t - 1) / (t**2 + (1 - t) ** 2) * x + v if self.head_start else v
 
     def extra_repr(self) -> str:
         """The settings, as they stand in a saved model's identity."""
         names = ("dim", "classes", "features", "frequencies", "time_frequencies")
-        return ", ".join(f"{name}={getattr(self, name)}" for name in names)
+        settings = [f"{name}={getattr(self, name)}" for name in names]
+        return ", ".join(settings + ["head_start=False"] * (not self.head_start))
 
 
 def independent_pairs(x1: Float[Tensor, "batch dim"], context: Context = None) -> Pairs:

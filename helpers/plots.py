@@ -47,7 +47,9 @@ __all__ = [
     "maps",
     "samples",
     "scatter",
+    "stacked",
     "trajectories",
+    "ways",
 ]
 
 BLUE, GREY, RED, YELLOW, GREEN = RING_COLOURS = ("#0072B2", "#808080", "#D55E00", "#E69F00", "#009E73")
@@ -344,6 +346,36 @@ def trajectories(
     _show()
 
 
+@_figure_of_the_book
+def ways(
+    panels: Mapping[str, Float[Tensor, "states batch 2"]],
+    columns: int = 2,
+    star: bool = False,
+    window: tuple[float, float, float, float] = (-2.7, 2.7, -2.6, 2.3),
+) -> None:
+    """Many paths in each panel over the outlines of the rings, from faint open circles to dots.
+
+    Args:
+        panels: titles, and paths; two states draw straight lines.
+        columns: how many panels stand side by side.
+        star: whether the first path of each panel is the star's, and has its colour.
+        window: left, right, bottom and top of a panel; wider than for data alone, as paths begin in noise.
+    """
+    figure, axes = _figure(len(panels), columns, _plane_height(len(panels), columns, window))
+    for ax, (title, paths) in zip(axes, panels.items()):
+        _outlines(ax)
+        for i, path in enumerate(paths.cpu().unbind(1)):
+            own = star and i == 0
+            look = (
+                {"color": STAR, "linewidth": 2, "zorder": 4} if own else {"color": VIOLET, "linewidth": 0.9}
+            )
+            ax.plot(*path.T.numpy(), **look)
+            ax.plot(*path[0].tolist(), "o", color=look["color"], markerfacecolor="none", markersize=3.5)
+            ax.plot(*path[-1].tolist(), "o", color=look["color"], markersize=3.5, zorder=3)
+        _plane(ax, title, window)
+    _show()
+
+
 def densities(
     panels: Mapping[str, Callable[[Float[Tensor, "n 2"]], Float[Tensor, " n"]]],
     star: Float[Tensor, "1 2"] | None = None,
@@ -534,6 +566,25 @@ def curves(
         _plain_numbers(axis)
     if len(ax.lines) > 1:
         _label_beside(ax, list(ax.lines))
+    _show()
+
+
+@_figure_of_the_book
+def stacked(rows: Mapping[str, Mapping[str, float]], x_label: str) -> None:
+    """Sums as bars, a row each, of parts that all rows name alike; the first row stands on top."""
+    figure, ax = plt.subplots(figsize=(WIDTH, 0.9 + 0.42 * len(rows)), layout="compressed")
+    parts = list(next(iter(rows.values())))
+    left = np.zeros(len(rows))
+    for part, colour in zip(parts, cycle(OTHERS)):
+        length = np.array([row[part] for row in rows.values()])
+        ax.barh(range(len(rows)), length, left=left, height=0.62, color=colour, label=part)
+        left += length
+    ax.set_yticks(range(len(rows)), rows)
+    ax.set(xlabel=x_label, ylim=(len(rows) - 0.5, -0.5))
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    _plain_numbers(ax.xaxis)
+    figure.legend(loc="outside upper left", ncols=2 if len(parts) > 3 else len(parts), handlelength=1.2)
     _show()
 
 

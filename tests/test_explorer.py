@@ -260,9 +260,11 @@ def test_the_null_class(tab: Page) -> None:
     assert (follow(tab, describe(field), points, None)[-1] - theirs).norm(dim=1).max() < 1e-8
 
 
-def test_a_field_with_kinks(tab: Page) -> None:
+@pytest.mark.parametrize("head_start", [True, False])
+def test_a_field_with_kinks(tab: Page, head_start: bool) -> None:
     torch.manual_seed(2)
-    field = VelocityField(hidden=10, depth=2, frequencies=0, time_frequencies=0, smooth=False).double()
+    few = {"hidden": 10, "depth": 2, "frequencies": 0, "time_frequencies": 0}
+    field = VelocityField(**few, smooth=False, head_start=head_start).double()
     nn.init.normal_(field.network[-1].weight)
     points, _ = some_points(field)
     theirs = ode.integrate(field, points, STEPS)

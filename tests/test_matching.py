@@ -117,6 +117,19 @@ def test_a_smooth_field_starts_with_twice_the_weights() -> None:
         assert torch.equal(smooth[name], 2 * value if name.endswith("weight") else value)
 
 
+def test_without_its_head_start_a_field_is_its_network() -> None:
+    """It begins at rest, differs by the known field, and is another model to a saved file."""
+    torch.manual_seed(3)
+    field = randomized(VelocityField())
+    other = VelocityField(head_start=False)
+    assert torch.equal(other(torch.randn(5, 2), 0.3), torch.zeros(5, 2))
+    other.load_state_dict(field.state_dict())
+    x, t = torch.randn(50, 2), torch.rand(50)
+    known = ((2 * t - 1) / (t**2 + (1 - t) ** 2))[:, None] * x
+    torch.testing.assert_close(field(x, t) - other(x, t), known, rtol=1e-5, atol=1e-5)
+    assert repr(field) != repr(other)
+
+
 @kinked_and_smooth
 def test_a_new_field_carries_the_standard_normal_to_itself(smooth: bool, float64: None) -> None:
     """With data of N(0, I) a path ends where it began: x_t is x0 times the root of t^2 + (1 - t)^2."""

@@ -10,6 +10,7 @@ FLOWS, SPLINES, MATCHING, ODE = (f"helpers/{n}.py" for n in ("flows", "splines",
 TRAINING, METRICS, RINGS, PATH = (f"helpers/{n}.py" for n in ("training", "metrics", "rings", "path"))
 NETWORKS, BASES, PAGE = (f"helpers/{n}.py" for n in ("networks", "distributions", "page"))
 EMPIRICAL, CALIBRATION = (f"helpers/{n}.py" for n in ("empirical", "calibration"))
+PAIRS = "helpers/pairs.py"
 DISTRIBUTED = "scripts/train_distributed.py"
 
 
@@ -1011,5 +1012,47 @@ FAULTS = [
         "16",
         "(1 - weight) * field(x, t) + weight * given",
         "weight * field(x, t) + (1 - weight) * given",
+    ),
+    # Straighter paths
+    Fault(
+        "the assignment is applied the other way round",
+        PAIRS,
+        "torch.cdist(x1[alike].double(), x0[alike].double())",
+        "torch.cdist(x0[alike].double(), x1[alike].double())",
+        "test_pairs",
+    ),
+    Fault(
+        "pairs have the least distance, not the least squared one",
+        PAIRS,
+        "x0[alike].double()).square()",
+        "x0[alike].double())",
+        "test_pairs",
+    ),
+    Fault(
+        "noise is exchanged across labels",
+        PAIRS,
+        "torch.zeros(len(rows)) if context is None else context[rows].cpu()",
+        "torch.zeros(len(rows))",
+        "test_pairs",
+    ),
+    Fault(
+        "reflow pairs the noise with itself",
+        PAIRS,
+        "return x0, integrate(field, x0, steps, method, context=context), context",
+        "return x0, x0, context",
+        "test_pairs",
+    ),
+    Fault(
+        "a field has its head start all the same",
+        MATCHING,
+        "x + v if self.head_start else v",
+        "x + v",
+        "test_matching",
+    ),
+    Fault(
+        "the action is not divided by the step",
+        "17",
+        "(way.diff(dim=0).square().sum(2) / h).sum(0)",
+        "(way.diff(dim=0).square().sum(2)).sum(0)",
     ),
 ]

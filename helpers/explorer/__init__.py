@@ -121,8 +121,9 @@ def describe(model: nn.Module | EmpiricalPath) -> dict[str, object]:
     shared = {"classes": model.classes, "weights": _base64(weights)}
     if isinstance(model, VelocityField):
         activation = "silu" if isinstance(model.network[1], nn.SiLU) else "leaky"
-        waves = {"frequencies": model.frequencies, "timeFrequencies": model.time_frequencies}
-        return {"kind": "field", "activation": activation, "sizes": _sizes(model.network), **waves, **shared}
+        shared |= {"frequencies": model.frequencies, "timeFrequencies": model.time_frequencies}
+        shared |= {"headStart": model.head_start, "activation": activation}
+        return {"kind": "field", "sizes": _sizes(model.network), **shared}
     box = model.base.reach if isinstance(model.base, UniformBox) else 0
     return {"kind": "flow", "box": box, "layers": [_layer(layer) for layer in model.layers], **shared}
 

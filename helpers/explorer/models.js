@@ -178,8 +178,8 @@ class Flow {
 /** A learned velocity field: a known part, and a network of sines and cosines of place and time. */
 class Field {
   constructor(spec) {
-    const { classes, frequencies, timeFrequencies } = spec;
-    Object.assign(this, { classes, frequencies, timeFrequencies, box: 0, end: 1 });
+    const { classes, frequencies, timeFrequencies, headStart } = spec;
+    Object.assign(this, { classes, frequencies, timeFrequencies, headStart, box: 0, end: 1 });
     this.network = new Network(spec.sizes, spec.activation, weightReader(spec.weights));
     // At one time and with one label, what the first layer makes of these is a constant: kept, not repeated.
     this.ofPlace = 2 * (1 + 2 * frequencies); // inputs that tell the place
@@ -211,7 +211,8 @@ class Field {
   }
 
   velocities(points, t, rings, out) {
-    const known = (2 * t - 1) / (t * t + (1 - t) * (1 - t)), waves = this.frequencies, { seen } = this;
+    const known = this.headStart ? (2 * t - 1) / (t * t + (1 - t) * (1 - t)) : 0;
+    const waves = this.frequencies, { seen } = this;
     let ring, first;
     for (let i = 0; i < points.length; i += 2) {
       if (first === undefined || rings[i / 2] !== ring) first = this.firstLayer(t, (ring = rings[i / 2]));
