@@ -341,7 +341,7 @@ def trajectories(
         ax.plot(*path[-1].tolist(), "o", color=colour, markersize=7)
     _plane(ax, "", window)
     if any(names):
-        across = 2 if len(names) == 4 else 3
+        across = 2 if len(names) == 4 else 3  # two rows of two, and not a fourth alone
         ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=across, borderaxespad=0, handlelength=1.5)
     _show()
 
@@ -642,8 +642,8 @@ def columns(panels: Mapping[str, Mapping[str, Float[Tensor, " n"]]], bins: int =
     ranks, are compared, and have the same scales. Names of samples stand beside the last panel's lines.
     """
     figure, axes = _figure(len(panels), 2, 2.1, GAP)
-    for ax, (title, kinds) in zip(axes, panels.items()):
-        first = next(iter(kinds.values())).double()
+    firsts = [next(iter(kinds.values())).double() for kinds in panels.values()]
+    for ax, (title, kinds), first in zip(axes, panels.items(), firsts):
         edges = np.linspace(float(first.min()), float(first.max()) + 1e-9, bins + 1)
         for i, (name, values) in enumerate(kinds.items()):
             share = np.histogram(values.cpu().numpy(), edges)[0] / len(values) / np.diff(edges)
@@ -652,7 +652,6 @@ def columns(panels: Mapping[str, Mapping[str, Float[Tensor, " n"]]], bins: int =
         ax.set_title(title, loc="left")
         ax.set(yticks=[])
         ax.spines["left"].set_visible(False)
-    firsts = [next(iter(kinds.values())).double() for kinds in panels.values()]
     ends = np.array([(float(first.min()), float(first.max())) for first in firsts])
     if (np.ptp(ends, axis=0) < 0.05 * np.ptp(ends, axis=1).min()).all():
         _alike(axes)

@@ -95,10 +95,20 @@ def numbers_of(asked: argparse.Namespace) -> tuple[pd.DataFrame, np.ndarray]:
     The program ends with one line where a column is not there, has text or holes, or follows from the others;
     where rows lie on a wall or beyond it; where rows or groups are too few.
     """
-    frame = pd.read_csv(asked.table)
+    frame = pd.read_csv(asked.table).replace([np.inf, -np.inf], np.nan)
     named = [*asked.positive, *(name for name, *_ in asked.between + asked.step), asked.group]
     if strange := [name for name in named if name not in (None, *frame)]:
         sys.exit(f"no columns {', '.join(strange)}; there are {', '.join(frame)}")
+    bounded = [*asked.positive, *(name for name, *_ in asked.between)]
+    roles = bounded + [asked.group] * (1 + (asked.group in [name for name, _ in asked.step]))
+    if twice := [name for name in frame if roles.count(name) > 1]:
+        sys.exit(
+            f"columns with two roles: {', '.join(twice)}; one of --positive, --between, --group is enough"
+        )
+    if wrong := [f"{name} {low:g} {high:g}" for name, low, high in asked.between if not low < high]:
+        sys.exit(f"--between {wrong[0]}: the first number must be below the second")
+    if wrong := [f"{name} {step:g}" for name, step in asked.step if not 0 < step < np.inf]:
+        sys.exit(f"--step {wrong[0]}: a step is a finite number above 0")
     if holes := [name for name in frame if frame[name].isna().any()]:
         sys.exit(f"columns with holes: {', '.join(holes)}; mend or drop them first")
     group = (frame.pop(asked.group) if asked.group else frame.index.to_series()).factorize()[0]

@@ -117,7 +117,7 @@ def test_a_smooth_field_starts_with_twice_the_weights() -> None:
         assert torch.equal(smooth[name], 2 * value if name.endswith("weight") else value)
 
 
-def test_without_its_head_start_a_field_is_its_network() -> None:
+def test_without_its_head_start_a_field_is_its_network(randomized: Randomized) -> None:
     """It begins at rest, differs by the known field, and is another model to a saved file."""
     torch.manual_seed(3)
     field = randomized(VelocityField())

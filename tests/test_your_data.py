@@ -92,6 +92,7 @@ def changed(table: pd.DataFrame, change: str) -> pd.DataFrame:
         return table.head(45)
     columns = {
         "hole": {"ash": table.ash.where(table.index != 3)},
+        "infinite": {"ash": table.ash.where(table.index != 3, float("inf"))},
         "text": {"grape": "nebbiolo"},
         "sum": {"total": table.ash + 2 * table.hue},
         "constant": {"flat": 1.0},
@@ -110,6 +111,15 @@ def changed(table: pd.DataFrame, change: str) -> pd.DataFrame:
         ("few", {}, "45 rows in 45 groups are too few to split in three, for 13 columns"),
         ("zero", {"positive": ["proline"]}, "proline: 1 rows lie on a wall, 0 or inf, or beyond it"),
         ("", {"between": [("hue", 0.0, 1.0)]}, "hue: 84 rows lie on a wall, 0 or 1, or beyond it"),
+        ("infinite", {}, "columns with holes: ash; mend or drop them first"),
+        ("", {"positive": ["hue"], "between": [("hue", 0.0, 2.0)]}, "columns with two roles: hue;"),
+        ("", {"positive": ["hue"], "group": "hue"}, "columns with two roles: hue;"),
+        (
+            "",
+            {"between": [("hue", 2.0, 0.0)]},
+            "--between hue 2 0: the first number must be below",
+        ),
+        ("", {"step": [("hue", 0.0)]}, "--step hue 0: a step is a finite number above 0"),
         ("", {"positive": ["prolin"]}, "no columns prolin; there are alcohol, malic_acid,"),
         ("", {"group": "grower"}, "no columns grower; there are alcohol,"),
     ],

@@ -11,7 +11,8 @@ import listings
 from docutils import nodes
 
 # What a statement may call that computes nothing, and what the code under its result is called.
-SHOWS = {"plots": "figure", "explore": "figure", "table": "table", "show": "listing", "check": "check"}
+SHOWS = {"plots": "figure", "explore": "figure", "explorer": "figure"}
+SHOWS |= {"table": "table", "show": "listing", "check": "check"}
 CHECK = re.compile(r"✓ (?P<claim>.*): (?P<value>\S+) (?P<bounds>(?:[<>] |= \S+ to within ).*)")
 
 MINUS = re.compile(r"(?<!\S)-(?=[\d.i])")  # of a number, and not of its exponent, which is written as in code

@@ -9,8 +9,8 @@ from typing import NamedTuple
 FLOWS, SPLINES, MATCHING, ODE = (f"helpers/{n}.py" for n in ("flows", "splines", "matching", "ode"))
 TRAINING, METRICS, RINGS, PATH = (f"helpers/{n}.py" for n in ("training", "metrics", "rings", "path"))
 NETWORKS, BASES, PAGE = (f"helpers/{n}.py" for n in ("networks", "distributions", "page"))
-EMPIRICAL, CALIBRATION = (f"helpers/{n}.py" for n in ("empirical", "calibration"))
-PAIRS = "helpers/pairs.py"
+EMPIRICAL, CALIBRATION, PAIRS = (f"helpers/{n}.py" for n in ("empirical", "calibration", "pairs"))
+TRANSFORMS, INSTRUMENTS, LADDERS = (f"helpers/{n}.py" for n in ("transforms", "instruments", "ladders"))
 DISTRIBUTED = "scripts/train_distributed.py"
 
 
@@ -829,35 +829,35 @@ FAULTS = [
     ),
     Fault(
         "polar coordinates without their length",
-        "helpers/transforms.py",
+        TRANSFORMS,
         "log_det = length.log() + math.log(2 * math.pi / self.period)",
         "log_det = 0 * length + math.log(2 * math.pi / self.period)",
         "test_transforms 14",
     ),
     Fault(
         "the sigmoid's slope without its tails",
-        "helpers/transforms.py",
+        TRANSFORMS,
         "- softplus(z) - softplus(-z)",
         "- softplus(-z)",
         "test_transforms",
     ),
     Fault(
         "the exponential's way back has the sign of the way out",
-        "helpers/transforms.py",
+        TRANSFORMS,
         "(-logs.sum(1)).masked_fill",
         "(logs.sum(1)).masked_fill",
         "test_transforms 14",
     ),
     Fault(
         "groups are ignored by the standard error",
-        "helpers/instruments.py",
+        INSTRUMENTS,
         "torch.zeros(len(names), dtype=torch.float64).index_add(0, index.cpu(), away.cpu())",
         "away",
         "test_instruments",
     ),
     Fault(
         "the classifier's folds cut through groups",
-        "helpers/instruments.py",
+        INSTRUMENTS,
         "StratifiedGroupKFold(5, shuffle=True, random_state=seed), torch.cat([*own]).numpy()",
         "StratifiedKFold(5, shuffle=True, random_state=seed), torch.cat([*own]).numpy()",
         "test_instruments",
@@ -976,7 +976,7 @@ FAULTS = [
     # Beyond two dimensions
     Fault(
         "the noise beside the hidden rings has no constant",
-        "helpers/ladders.py",
+        LADDERS,
         "normal = -rest.square().sum(1) / 2 - rest.shape[1] / 2 * math.log(2 * math.pi)",
         "normal = -rest.square().sum(1) / 2",
         "test_ladders",
@@ -1054,5 +1054,24 @@ FAULTS = [
         "17",
         "(way.diff(dim=0).square().sum(2) / h).sum(0)",
         "(way.diff(dim=0).square().sum(2)).sum(0)",
+    ),
+    # Finite data, in the chapter's own cells
+    Fault(
+        "the weights of fifty points lose their factor 2",
+        "13",
+        "(2 * (1 - t) ** 2), dim=1)",
+        "((1 - t) ** 2), dim=1)",
+    ),
+    Fault(
+        "the area under the rings counts what lies doubly twice",
+        "13",
+        "(1 / rings.covers(fresh).sum(1).double()).mean()",
+        "rings.covers(fresh).sum(1).double().mean()",
+    ),
+    Fault(
+        "two fields are twice as far apart as one is from the truth",
+        "13",
+        "(two_fields[0] - two_fields[1]).square().sum(1).mean() / 2",
+        "(two_fields[0] - two_fields[1]).square().sum(1).mean()",
     ),
 ]

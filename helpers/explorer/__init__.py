@@ -110,7 +110,8 @@ def describe(model: nn.Module | EmpiricalPath) -> dict[str, object]:
     if isinstance(model, EmpiricalPath):
         return _table(model.points)
     if not isinstance(model, (NormalizingFlow, VelocityField)):
-        raise TypeError(f"model is {type(model).__name__}; it must be a flow, a VelocityField or a path")
+        known = "a NormalizingFlow, a VelocityField or an EmpiricalPath"
+        raise TypeError(f"model is {type(model).__name__}; it must be {known}")
     if model.dim != 2:
         raise ValueError(f"model has dim {model.dim}; the explorer shows a plane")
     if model.features:
@@ -195,7 +196,7 @@ def explorer_html(
 
 def _start_of_a_table(offers: list[int], start: dict[str, object]) -> dict[str, object]:
     """The settings at first, with the most points up to fifty where nothing is said."""
-    start = {"rows": max(n for n in offers if n <= 50 or n == offers[0])} | start
+    start = {"rows": max(n for n in offers if n <= 50)} | start
     if start["rows"] not in offers:
         raise ValueError(f"rows is {start['rows']!r}; this table offers {offers}")
     if wrong := NOT_FOR_TABLES & set(start):
