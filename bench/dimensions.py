@@ -5,9 +5,9 @@ python -m bench.dimensions
 The first ladder hides the rings: they lie in two directions, all others are normal noise, and a fixed
 rotation mixes them. The second multiplies them: d / 2 independent pairs of coordinates, each the rings,
 with as many times their entropy and 5^(d / 2) combinations of rings. On both, three models are trained from
-three seeds and scored in nats above the truth; on hidden rings the spline flow twice more, after a
-rotation that is learned, from nowhere or from principal axes. Each has one recipe for all dimensions; the numbers of
-steps are such that all take about as long at d = 8. What has been measured is not measured again.
+three seeds and scored in nats above the truth; on hidden rings the spline flow twice more, after a rotation
+that is learned, from nowhere or from the principal axes. Each has one recipe, whatever the dimension; the
+numbers of steps are such that all take about as long at d = 8. What has been measured is not measured again.
 
 The records: "run" (a model on a ladder at a d), and "trace" (one field's log-densities by the exact
 divergence and by Hutchinson's estimate of it, with what each costs).
