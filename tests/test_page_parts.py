@@ -12,9 +12,10 @@ import pytest
 from boxes import NAMED
 from browser import ROOT, pages
 from cells import CHECK, check_row, only_shows
+from docutils import nodes
 from fontTools.pens.recordingPen import RecordingPen
 from fontTools.svgLib.path import parse_path
-from formulas import group
+from formulas import group, group_statements
 from inline_figures import drop_unused, relative, set_in
 from listings import COLUMNS, broken_to_width
 from live_figures import number_live_figures
@@ -31,6 +32,7 @@ CHAPTERS = [page for page in pages() if page.startswith("notebooks/")]
     [
         ("plots.curves({'a': (x, y)}, 'x', 'y')", "figure"),
         ("show(ode.log_prob)", "listing"),
+        ("explorer.image_strip(images, times, labels)", "figure"),
         ("table(['a'], rows)\nplots.grids(panels)", "figure"),
         ("# Over seeds: 0.1.\ncheck('small', error, below=1)", "check"),
         ("error = f(x)\ncheck('small', error, below=1)", None),  # it computes
@@ -105,6 +107,24 @@ def test_a_listing_is_broken_in_its_outermost_brackets() -> None:
 )
 def test_statements_of_a_formula_are_grouped(formula: str, grouped: str | None) -> None:
     assert group(formula) == (grouped or r"{a,}\qquad{\left( b \qquad c \right)}\qquad{{d \qquad e}}")
+
+
+@pytest.mark.parametrize(
+    ("formula", "set_so"),
+    [
+        (r"a \bigl| b \bigr|", r"a \bigl| b \nobreak\bigr|"),  # no line begins with the second bar
+        (r"a,\qquad b", r"{a,}\qquad{b}"),
+        (r"a &= b \qquad c", r"a &= b \qquad c"),  # columns of its own: left as it is
+        (
+            r"\begin{aligned} a &= b \end{aligned}\qquad c",
+            r"{\begin{aligned} a &= b \end{aligned}}\qquad{c}",
+        ),
+    ],
+)
+def test_the_formulas_of_a_page_are_grouped_where_they_may_be(formula: str, set_so: str) -> None:
+    page = nodes.section("", nodes.paragraph("", "Before."), nodes.math_block(formula, formula))
+    group_statements(page)
+    assert page[1].astext() == set_so
 
 
 @pytest.mark.parametrize("page", CHAPTERS)

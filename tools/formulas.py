@@ -27,7 +27,7 @@ def group(formula: str) -> str:
 
 
 def group_statements(document: nodes.document) -> None:
-    """Go over the displayed formulas of a page that has been read."""
+    """Go over the displayed formulas of a page that has been read; those with columns of their own stay."""
     for block in document.findall(nodes.math_block):
         text = block.astext()
         if "&" not in re.sub(r"\\begin\{(\w+\*?)\}.*?\\end\{\1\}", "", text, flags=re.DOTALL):
