@@ -258,7 +258,7 @@ def _label_beside(ax: Axes, lines: Sequence[Line2D]) -> None:
     height = ax.get_window_extent().height
     line_height = 1.25 * STYLE["font.size"] * figure.dpi / 72 / height
     texts = [textwrap.fill(str(line.get_label()), LABEL) for line in lines]
-    sizes = [line_height * (text.count("\n") + 1) for text in texts]
+    sizes = [line_height * (text.count("\n") + 1.35) for text in texts]  # letters grow on a telephone
     ends = []
     for line in lines:
         y = np.asarray(line.get_ydata(), dtype=float)
@@ -342,7 +342,7 @@ def trajectories(
     _plane(ax, "", window)
     if any(names):
         across = 2 if len(names) == 4 else 3  # two rows of two, and not a fourth alone
-        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=across, borderaxespad=0, handlelength=1.5)
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=across, borderaxespad=0, handlelength=1.2)
     _show()
 
 
@@ -425,7 +425,9 @@ def maps(
     for ax, (title, function) in zip(axes, panels.items()):
         # In parts that fit the processor's cache: several times faster.
         value = torch.cat([function(part) for part in grid.reshape(-1, 2).split(8192)])
-        value = value.reshape(grid.shape[:2]).clamp(min=low)  # -inf has no colour
+        value = (
+            value.nan_to_num(nan=low).reshape(grid.shape[:2]).clamp(min=low)
+        )  # -inf and nan have no colour
         look = {"vmin": low, "vmax": high, "cmap": "viridis", "interpolation": "none"}
         image = ax.imshow(value.numpy(), extent=window, origin="lower", **look)
         _plane(ax, title, window)

@@ -16,7 +16,7 @@ export const OF_A_TABLE = { learned: "of the table", exact: "of the rings" };
 /** What each list of choices is called, and its values with their texts. */
 export const CHOICES = {
   points: ["Points", [["one", "one"], ["handful", "a handful"], ["cloud", CLOUD.toLocaleString("en")]]],
-  way: ["Way", [["forward", "noise to data"], ["backward", "data to noise"], ["return", "there and back"]]],
+  way: ["Way", [["forward", "noise to data"], ["backward", "data to noise"], ["return", "round trip"]]],
   method: ["Solver", Object.entries(METHODS)],
   steps: ["Steps", [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64].map((n) => [n, n])],
   field: ["Field", [["learned", "learned"], ["exact", "exact"]]],
