@@ -87,6 +87,14 @@ CALLS: dict[str, list[Callable[[], object]]] = {
         lambda: plots.scatter(dict.fromkeys("abc", (POINTS, "u", "v"))),
     ],
     "images": [lambda: plots.images(dict.fromkeys("ab", torch.rand(5, 8, 8)), highest=0.9)],
+    "ways": [
+        lambda: plots.ways({"one": torch.randn(4, 5, 2), "two": torch.randn(2, 5, 2)}, star=True),
+        lambda: plots.ways(dict.fromkeys("abc", torch.randn(4, 3, 2)), columns=3),
+    ],
+    "stacked": [
+        lambda: plots.stacked({"one": {"a": 1.0, "b": 0.5}, "two": {"a": 0.2, "b": 0.1}}, "cost"),
+        lambda: plots.stacked(dict.fromkeys("xyz", dict.fromkeys("abcd", 1.0)), "cost"),
+    ],
     "heatmap": [lambda: plots.heatmap(torch.randn(3, 4), "step", "layer", "nats", 2.0)],
 }
 every_call = pytest.mark.parametrize(
@@ -263,6 +271,24 @@ def test_a_trajectory_starts_in_an_open_circle_and_ends_in_a_dot(shown: list[Fig
     assert line.get_xydata().tolist() == paths[:, 0].tolist()
     assert start.get_xydata().tolist() == [[0.0, 0.0]] and start.get_markerfacecolor() == "none"
     assert end.get_xydata().tolist() == [[1.0, 1.0]] and end.get_markerfacecolor() != "none"
+
+
+def test_ways_draw_every_path_and_the_stars_in_its_colour(shown: list[Figure]) -> None:
+    paths = torch.randn(4, 3, 2)
+    plots.ways({"one": paths}, star=True)
+    drawn = [line for line in shown[0].axes[0].lines if len(line.get_xdata()) == 4]
+    assert len(drawn) == 3
+    for line, path in zip(drawn, paths.unbind(1)):
+        np.testing.assert_allclose(line.get_xydata(), path.numpy())
+    assert [line.get_color() == plots.STAR for line in drawn] == [True, False, False]
+
+
+def test_stacked_bars_begin_where_the_part_before_ends(shown: list[Figure]) -> None:
+    plots.stacked({"one": {"a": 1.0, "b": 0.5}, "two": {"a": 0.25, "b": 2.0}}, "cost")
+    bars = [(bar.get_x(), bar.get_width()) for bar in shown[0].axes[0].patches]
+    assert bars == [(0.0, 1.0), (0.0, 0.25), (1.0, 0.5), (0.25, 2.0)]
+    top, below = (label.get_text() for label in shown[0].axes[0].get_yticklabels())
+    assert (top, below) == ("one", "two") and shown[0].axes[0].yaxis_inverted()
 
 
 def test_trajectories_open_a_window_about_a_point(shown: list[Figure]) -> None:
