@@ -600,7 +600,7 @@ def histograms(
     for ax, (title, (values, density, (low, high))) in zip(axes, panels.items()):
         bins = np.linspace(low, high, 61)
         share = np.histogram(values.numpy(), bins)[0] / len(values) / np.diff(bins)
-        ax.stairs(share, bins, fill=True, color=VIOLET, alpha=0.35, label="samples")
+        ax.stairs(share, bins, fill=True, color=VIOLET, alpha=0.7, label="samples")
         line = torch.linspace(low, high, 600)
         ax.plot(line.numpy(), density(line).numpy(), color=INK, linestyle="--", label="formula")
         ax.set_title(title, loc="left")
@@ -677,7 +677,7 @@ def scatter(panels: Mapping[str, tuple[Float[Tensor, "n 2"], str, str]]) -> None
             s=max(0.8, 9000 / len(points)),
             c=VIOLET,
             linewidths=0,
-            alpha=0.5,
+            alpha=0.8,
             rasterized=True,
         )
         ax.set_title(title, loc="left")
