@@ -12,8 +12,8 @@ const STYLE = `
     border: 1px solid rgb(128 128 128 / 80%); border-radius: 6px; overflow: hidden; }
   .fr-images { display: grid; grid-template-columns: repeat(var(--narrow), minmax(0, 1fr)); gap: 0.5rem 0.4rem; }
   .fr-images div { text-align: center; font-size: 0.85rem; line-height: 1.3; overflow-wrap: anywhere; }
-  .fr-film canvas { display: block; filter: invert(1); width: 100%; aspect-ratio: 1; box-sizing: border-box; image-rendering: pixelated;
-    border: 1px solid rgb(128 128 128 / 80%); }
+  .fr-film canvas { display: block; width: 100%; aspect-ratio: 1; box-sizing: border-box; image-rendering: pixelated;
+    border: 1px solid rgb(128 128 128 / 80%); filter: invert(1); }
   .fr-scrub { display: flex; flex-wrap: wrap; gap: 0.4rem 0.75rem; align-items: center; margin-top: 0.6rem; }
   .fr-scrub label { flex: 1 1 13rem; display: flex; gap: 0.5rem; align-items: center; margin: 0; }
   .fr-scrub output { min-width: 4em; white-space: nowrap; }
