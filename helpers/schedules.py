@@ -34,7 +34,6 @@ __all__ = [
 ]
 
 PREDICTIONS = ("velocity", "noise", "data", "score")
-BISECTIONS = 100  # halvings of an interval, more than float64 has digits
 
 
 class Moment(NamedTuple):
@@ -87,7 +86,7 @@ class Schedule:
         """The r that stands for the time t, in float64, by bisection; the nearer end if t lies beyond it."""
         t = torch.as_tensor(t, dtype=torch.float64)
         early, late = torch.full_like(t, self.noise), torch.full_like(t, self.data)
-        for _ in range(BISECTIONS):
+        for _ in range(100):  # halvings of an interval, more than float64 has digits
             middle = (early + late) / 2
             before = self.time(middle) < t
             early, late = torch.where(before, middle, early), torch.where(before, late, middle)
@@ -138,9 +137,8 @@ def convert(
         >>> convert(velocity, y, "velocity", "data", LINEAR.at(0.5))  # y + (1 - t) velocity
         tensor([[1.2500, 0.2500]])
     """
-    for kind in (given, wanted):
-        if kind not in PREDICTIONS:
-            raise ValueError(f"the prediction is {kind!r}; it must be one of {', '.join(PREDICTIONS)}")
+    if given not in PREDICTIONS:
+        raise ValueError(f"the prediction is {given!r}; it must be one of {', '.join(PREDICTIONS)}")
     alpha, sigma, alpha_rate, sigma_rate = (part.to(y)[..., None] for part in at)
     if given == "velocity":
         turn = alpha_rate * sigma - alpha * sigma_rate
@@ -150,6 +148,14 @@ def convert(
     else:
         noise = value if given == "noise" else -sigma * value
         data = (y - sigma * noise) / alpha
+    return _made_of(data, noise, wanted, at)
+
+
+def _made_of(data: Tensor, noise: Tensor, wanted: str, at: Moment) -> Tensor:
+    """A prediction, from the guesses of both ends."""
+    if wanted not in PREDICTIONS:
+        raise ValueError(f"the prediction is {wanted!r}; it must be one of {', '.join(PREDICTIONS)}")
+    _, sigma, alpha_rate, sigma_rate = (part.to(data)[..., None] for part in at)
     if wanted == "velocity":
         return alpha_rate * data + sigma_rate * noise
     return {"data": data, "noise": noise}.get(wanted, -noise / sigma)
@@ -193,20 +199,17 @@ class ScheduledField:
             ValueError: points that are not finite; another kind; what the field itself refuses.
         """
         x, t, at = self._straight(y, r)
-        velocity = self.field(x.to(y.dtype), t.to(y.dtype), context)
-        at_t = LINEAR.at(t)
-        data, noise = (convert(velocity, x.to(y.dtype), "velocity", end, at_t) for end in ("data", "noise"))
-        if kind == "velocity":
-            return at.alpha_rate.to(y)[..., None] * data + at.sigma_rate.to(y)[..., None] * noise
-        return data if kind == "data" else convert(noise, y, "noise", kind, at)
+        x, t = x.to(y.dtype), t.to(y.dtype)
+        u, t = self.field(x, t, context), t[..., None]
+        return _made_of(x + (1 - t) * u, x - t * u, kind, at)
 
     def _straight(self, y: Tensor, r: Time) -> tuple[Tensor, Tensor, Moment]:
         """The point and the time of the straight path, in float64, and the schedule there."""
         require_points(y, name="y")
         require_finite(y, "y")
-        at = Moment(*(part.to(y.device) for part in self.schedule.at(r)))
+        at = self.schedule.at(r)
         scale = at.alpha + at.sigma
-        return y.double() / scale[..., None], at.alpha / scale, at
+        return y.double() / scale.to(y.device)[..., None], (at.alpha / scale).to(y.device), at
 
 
 class ScheduledPath(ScheduledField):

@@ -7,8 +7,7 @@ same size, the more of it the higher the level of noise. At level 0 it is Euler'
 
 import math
 import numbers
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch
@@ -18,10 +17,8 @@ from torch import Tensor
 from helpers.networks import Context
 from helpers.validation import require_count, require_finite, require_points
 
-__all__ = ["diffuse", "noisy_step", "noisy_trajectory"]
+__all__ = ["diffuse", "noisy_step"]
 
-Field = Callable[..., Tensor]
-Steps = int | Float[Tensor, " times"]
 Number = float | int
 
 
@@ -59,9 +56,9 @@ def noisy_step(
 
 @torch.no_grad()
 def diffuse(
-    field: Field,
+    field: Callable[..., Tensor],
     x: Float[Tensor, "batch dim"],
-    steps: Steps,
+    steps: int | Float[Tensor, " times"],
     level: Number = 1.0,
     t0: Number = 0.0,
     t1: Number = 1.0,
@@ -102,45 +99,21 @@ def diffuse(
                 [1.],
                 [1.]])
     """
-    return deque(_states(field, x, level, _times(steps, t0, t1), context), maxlen=1).pop()
-
-
-@torch.no_grad()
-def noisy_trajectory(
-    field: Field,
-    x: Float[Tensor, "batch dim"],
-    steps: Steps,
-    level: Number = 1.0,
-    t0: Number = 0.0,
-    t1: Number = 1.0,
-    context: Context = None,
-) -> Float[Tensor, "times batch dim"]:
-    """Where the points are before the first step and after every step; arguments and errors of `diffuse`."""
-    return torch.stack(list(_states(field, x, level, _times(steps, t0, t1), context)))
-
-
-def _states(field: Field, x: Tensor, level: Number, times: list[float], context: Context) -> Iterator[Tensor]:
     require_points(x)
     require_finite(x)
     if not isinstance(level, numbers.Real) or isinstance(level, bool):
         raise TypeError(f"level is {level!r}; it must be a number")
     if not 0 <= level < math.inf:
         raise ValueError(f"level is {level}; it must be a finite number, 0 or more")
-    yield x
+    if not isinstance(steps, Tensor):
+        require_count(steps, "steps")
+        steps = torch.linspace(t0, t1, steps + 1, dtype=torch.float64, device="cpu")
+    times = steps.tolist()
+    if len(times) < 2 or not all(0 <= t < later <= 1 for t, later in pairwise(times)):
+        raise ValueError(f"times from {times[0]} to {times[-1]} must rise, and lie within [0, 1]")
     for t, later in pairwise(times):
         v = field(x, torch.as_tensor(t, dtype=x.dtype, device=x.device), context)
         centre, width = noisy_step(x, v, t, later, level)
         # Drawn on the CPU, so that a seed means the same on every device.
         x = centre + width * torch.randn(x.shape, dtype=x.dtype, device="cpu").to(x.device)
-        yield x
-
-
-def _times(steps: Steps, t0: Number, t1: Number) -> list[float]:
-    if isinstance(steps, Tensor):
-        times = steps.tolist()
-    else:
-        require_count(steps, "steps")
-        times = torch.linspace(t0, t1, steps + 1, dtype=torch.float64, device="cpu").tolist()
-    if len(times) < 2 or not all(0 <= t < later <= 1 for t, later in pairwise(times)):
-        raise ValueError(f"times from {times[0]} to {times[-1]} must rise, and lie within [0, 1]")
-    return times
+    return x

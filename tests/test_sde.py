@@ -15,7 +15,7 @@ from helpers import ode
 from helpers.matching import VelocityField
 from helpers.path import RingsPath
 from helpers.rings import OlympicRings
-from helpers.sde import diffuse, noisy_trajectory
+from helpers.sde import diffuse, noisy_step
 
 MEAN, SPREAD = 0.7, 0.4  # of normal data
 
@@ -76,9 +76,10 @@ def test_without_noise_it_is_eulers_method() -> None:
     field, x = VelocityField(classes=5).double(), torch.randn(50, 2, dtype=torch.float64)
     torch.nn.init.normal_(field.network[-1].weight, std=0.1)
     labels = torch.arange(50) % 5
-    euler = ode.trajectory(field, x, 12, "euler", context=labels)
-    assert torch.allclose(noisy_trajectory(field, x, 12, 0, context=labels), euler, rtol=0, atol=1e-12)
-    assert torch.allclose(diffuse(field, x, 12, 0.0, context=labels), euler[-1], rtol=0, atol=1e-12)
+    for t0, t1 in ((0.0, 1.0), (0.2, 0.7)):
+        euler = ode.integrate(field, x, 12, "euler", t0, t1, context=labels)
+        still = diffuse(field, x, 12, 0, t0, t1, context=labels)
+        assert torch.allclose(still, euler, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("level", [0.25, 1.0])
@@ -103,10 +104,22 @@ def test_noise_is_fresh_and_follows_the_seed() -> None:
     first, second = diffuse(field, x, 4), diffuse(field, x, 4)
     assert not torch.equal(first, second)
     torch.manual_seed(5)
-    one = noisy_trajectory(field, x, 4)
+    one = diffuse(field, x, 4)
     torch.manual_seed(5)
-    assert torch.equal(one[-1], diffuse(field, x, 4))
-    assert one.shape == (5, 500, 2) and one.dtype == torch.float32
+    assert torch.equal(one, diffuse(field, x, 4))
+    assert one.dtype == torch.float32
+
+
+@given(st.floats(0, 0.97), st.floats(0.01, 1), st.floats(0, 20))
+@settings(deadline=None)
+def test_a_step_has_as_much_noise_as_its_time_asks_for(t: float, part: float, level: float) -> None:
+    """What is kept of the noise and what is fresh make (1 - t')^2 together."""
+    later = t + part * (1 - t)
+    noise, data = torch.randn(3, 2, dtype=torch.float64), torch.randn(3, 2, dtype=torch.float64)
+    centre, width = noisy_step((1 - t) * noise + t * data, data - noise, t, min(later, 1.0), level)
+    kept = (centre - min(later, 1.0) * data) / noise
+    expected = torch.full_like(kept, (1 - min(later, 1.0)) ** 2)
+    assert torch.allclose(kept**2 + width**2, expected, rtol=1e-9, atol=1e-12)
 
 
 X = torch.zeros(3, 2)
