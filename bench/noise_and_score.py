@@ -26,8 +26,8 @@ from helpers.sde import diffuse
 from helpers.training import fit
 
 SEEDS = range(3)
-CROWD, JUDGED, LATE, SEEN = 100_000, 2000, 0.98, 0.95
-LEVELS = (0.25, 1.0, 4.0)
+CROWD, JUDGED, LATE, SEEN = 30_000, 2000, 0.98, 0.95
+LEVELS = (0.5, 1.0)
 PATH = RingsPath(OlympicRings())
 
 Field = Callable[..., Tensor]
@@ -143,7 +143,7 @@ def record(kind: str, seed: int) -> dict[str, object]:
     seen = {
         "the path itself": PATH.sample(CROWD, LATE)[0],
         "level 0": integrate(field, noise, 32, "midpoint", t1=LATE),
-        **{f"level {level:g}": diffuse(field, noise, even_ratios(200), level) for level in LEVELS},
+        **{f"level {level:g}": diffuse(field, noise, even_ratios(240), level) for level in LEVELS},
     }
     return {
         "kind": kind,
