@@ -175,9 +175,9 @@ class ScheduledField:
     Example:
         >>> from helpers.rings import OlympicRings
         >>> field = ScheduledField(RingsPath(OlympicRings()).velocity, VARIANCE_EXPLODING)
-        >>> y, noisy = torch.tensor([[60.0, 0.0]]), 60.0
-        >>> field.predict("noise", y, noisy).round(decimals=2)  # nearly all of it is noise
-        tensor([[1., 0.]])
+        >>> y, noisy = torch.tensor([[60.0, 30.0]]), 60.0
+        >>> field.predict("noise", y, noisy).round(decimals=1)  # nearly all of it is noise
+        tensor([[1.0000, 0.5000]])
     """
 
     def __init__(self, field: Callable[..., Tensor], schedule: Schedule) -> None:
