@@ -2,7 +2,7 @@
 
 Reading order: `environment`, `validation`, `rings`, `path`, `ladders`, `distributions`, `networks`,
 `splines`, `flows`, `transforms`, `matching`, `ode`, `training`, `metrics`, `pairs`, `empirical`,
-`instruments`, `calibration`, `page`, `plots`, `explorer`.
+`schedules`, `sde`, `instruments`, `calibration`, `page`, `plots`, `explorer`.
 A file imports only from the files before it.
 """
 

@@ -1074,4 +1074,58 @@ FAULTS = [
         "(two_fields[0] - two_fields[1]).square().sum(1).mean() / 2",
         "(two_fields[0] - two_fields[1]).square().sum(1).mean()",
     ),
+    # Noise and score
+    Fault(
+        "a velocity in other clothes loses the rate of its noise",
+        "helpers/schedules.py",
+        "return alpha_rate * data + sigma_rate * noise",
+        "return alpha_rate * data + sigma * noise",
+        "test_schedules 19",
+    ),
+    Fault(
+        "the density of a scheduled path forgets its scale",
+        "helpers/schedules.py",
+        "- y.shape[1] * log_scale",
+        "- log_scale",
+        "test_schedules",
+    ),
+    Fault(
+        "the score is the noise over the variance",
+        "helpers/schedules.py",
+        ".get(wanted, -noise / sigma)",
+        ".get(wanted, -noise / sigma**2)",
+        "test_schedules 19",
+    ),
+    Fault(
+        "a step keeps too much of the guess of the noise",
+        "helpers/sde.py",
+        ") ** level",
+        ") ** (level / 2)",
+        "test_sde",
+    ),
+    Fault(
+        "fresh noise is added to all of the old one",
+        "helpers/sde.py",
+        "later * data + (1 - later) * keep * noise, (1 - later)",
+        "later * data + (1 - later) * noise, (1 - later)",
+        "test_sde 19",
+    ),
+    Fault(
+        "a crowd is pushed by the whole of g^2 times the score",
+        "19",
+        "v + push * g2 * score",
+        "v + 2 * push * g2 * score",
+    ),
+    Fault(
+        "the loss in nats weighs the times by their noise",
+        "19",
+        "of_noise + depth * (t * missed - x0.square().sum(1)).double()",
+        "of_noise + depth * ((1 - t) * missed - x0.square().sum(1)).double()",
+    ),
+    Fault(
+        "the network of noise is asked in the straight path's clothes",
+        "19",
+        "by_noise((alpha + sigma) * x, k)",
+        "by_noise(x, k)",
+    ),
 ]
