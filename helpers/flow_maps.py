@@ -1,8 +1,8 @@
 """Flow maps: one network that carries points from time s to time t in one call, and what it is trained on.
 
 The flow map of a field takes a point at time s to where the field has carried it by time t. It is written
-with its mean velocity v(x, s, t), as X(x, s, t) = x + (t - s) v(x, s, t), so that nothing happens where t = s.
-It satisfies three equations, and each of them says what the mean velocity has to be, given what it is elsewhere.
+with its mean velocity v(x, s, t), as X(x, s, t) = x + (t - s) v(x, s, t), so that nothing moves where t = s.
+It satisfies three equations, and each says what the mean velocity has to be, given what it is elsewhere.
 Training is a regression on what they say, as if it were known: no gradient flows through a target.
 
 Source: Boffi, Albergo and Vanden-Eijnden, "How to build a consistency model: learning flow maps via
