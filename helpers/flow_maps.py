@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from helpers.matching import spread_times
 from helpers.networks import periodic_features, zero_ended_network
 from helpers.validation import require_count, require_points, require_time
 
@@ -252,9 +253,11 @@ def flow_map_loss(
         raise ValueError(f"equation is {equation!r}; it must be one of {', '.join(EQUATIONS)}")
     if not 0 <= diagonal <= 1:
         raise ValueError(f"diagonal is {diagonal}; it must be a share from 0 to 1")
-    s, t = (a.to(x1) for a in ordered_times(len(x1)))
+    s, t = ordered_times(len(x1))
     same = round(diagonal * len(x1))  # the rows come in random order
-    t = torch.where(torch.arange(len(x1), device=x1.device) < same, s, t)
+    if same:
+        s[:same] = t[:same] = spread_times(same, late=2.0)  # late, as for a field
+    s, t = s.to(x1), t.to(x1)
     x = x0 + _column(s, x1) * (x1 - x0)
     with torch.no_grad():
         line = x1 - x0 if teacher is None else teacher(x, s)

@@ -20,7 +20,7 @@ from helpers.flow_maps import (
     semigroup_gap,
     semigroup_target,
 )
-from helpers.matching import matching_loss
+from helpers.matching import matching_loss, spread_times
 
 
 def logistic_jump(x: Tensor, s: Tensor, t: Tensor) -> Tensor:
@@ -165,11 +165,11 @@ def test_where_all_times_agree_the_loss_is_flow_matching(
     equation: str, randomized: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flow_map, x0, x1 = randomized(FlowMap()), torch.randn(50, 2), torch.randn(50, 2)
-    s, t = ordered_times(50)
-    monkeypatch.setattr(flow_maps, "ordered_times", lambda n: (s, t))
-    monkeypatch.setattr("helpers.matching.spread_times", lambda n, late: s)
+    times = spread_times(50, late=2.0)
+    monkeypatch.setattr(flow_maps, "spread_times", lambda n, late: times)
+    monkeypatch.setattr("helpers.matching.spread_times", lambda n, late: times)
     loss = flow_map_loss(flow_map, x0, x1, equation, diagonal=1.0)
-    assert torch.allclose(loss, matching_loss(AsField(flow_map), x0, x1))
+    assert torch.allclose(loss, matching_loss(AsField(flow_map), x0, x1, late=2.0))
 
 
 @pytest.mark.parametrize("taught", [False, True])
@@ -181,7 +181,9 @@ def test_no_gradient_flows_through_a_target(
     flow_map, frozen = randomized(FlowMap(hidden=16)), randomized(FlowMap(hidden=16)).requires_grad_(False)
     x0, x1 = torch.randn(40, 2), torch.randn(40, 2)
     s, t = ordered_times(40)
-    monkeypatch.setattr(flow_maps, "ordered_times", lambda n: (s, t))
+    s[:10] = spread_times(10, late=2.0)
+    monkeypatch.setattr(flow_maps, "ordered_times", lambda n: (s.clone(), t.clone()))
+    monkeypatch.setattr(flow_maps, "spread_times", lambda n, late: s[:n])
     teacher = (lambda x, t: 0.5 * x + t[:, None]) if taught else None
     torch.manual_seed(3)
     found = torch.autograd.grad(
