@@ -27,7 +27,7 @@ from helpers.rings import OlympicRings
 from helpers.training import fit
 
 SEEDS = range(3)
-POINTS, BATCH, JUDGED, BATCHES = 200_000, 512, 10_000, 3
+POINTS, BATCH, JUDGED, BATCHES, SETS = 200_000, 512, 10_000, 3, 8
 JUMPS = (1, 2, 4, 8)
 FINE = 1 - 1e-3 ** torch.linspace(0, 1, 41, dtype=torch.float64)  # times of the exact field's steps
 TEACHERS = {"a field": 9000, "a field, longer": 22_000}  # steps of training
@@ -64,7 +64,7 @@ class Judge:
 
     def __init__(self) -> None:
         torch.manual_seed(10_000)
-        self.fresh = [OlympicRings().sample(JUDGED)[0] for _ in range(BATCHES)]
+        self.fresh = [OlympicRings().sample(JUDGED)[0] for _ in range(SETS)]
         self.noise = [torch.randn(JUDGED, 2) for _ in range(BATCHES)]
         pairs = [metrics.sliced_wasserstein(x, y) for x, y in combinations(self.fresh, 2)]
         self.floor = statistics.mean(pairs)
@@ -77,7 +77,8 @@ class Judge:
         with torch.no_grad():
             made = [sample(z) for z in self.noise]
         on = statistics.mean(metrics.on_ring_share(x).value for x in made)
-        far = statistics.mean(map(metrics.sliced_wasserstein, made, self.fresh))
+        sets = zip(made * 2, self.fresh)
+        far = statistics.mean(metrics.sliced_wasserstein(x, y) for x, y in sets)
         return {"on_rings": round(on, 4), "distance": round(far / self.floor, 4)}
 
     def from_exact(self, ends: Tensor) -> float:

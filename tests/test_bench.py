@@ -114,6 +114,7 @@ def test_a_flow_map_is_noted_as_chapter_18_reads_it(equation: str, monkeypatch: 
     """A few steps lead a map from noise, where it starts, nearer to the exact ends."""
     monkeypatch.setattr(one_step, "JUDGED", 300)
     monkeypatch.setattr(one_step, "BATCHES", 2)
+    monkeypatch.setattr(one_step, "SETS", 4)
     monkeypatch.setattr(one_step, "POINTS", 2000)
     judge = one_step.Judge()
     teacher = None if equation == "semigroup" else VelocityField()
