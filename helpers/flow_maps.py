@@ -78,11 +78,10 @@ class FlowMap(nn.Module):
         smooth: bool = True,
     ) -> None:
         super().__init__()
-        require_count(dim, "dim")
-        require_count(hidden, "hidden")
-        require_count(depth, "depth")
-        require_count(frequencies, "frequencies", least=0)
-        require_count(time_frequencies, "time_frequencies", least=0)
+        for name, size in (("dim", dim), ("hidden", hidden), ("depth", depth)):
+            require_count(size, name)
+        for name, size in (("frequencies", frequencies), ("time_frequencies", time_frequencies)):
+            require_count(size, name, least=0)
         self.dim, self.frequencies, self.time_frequencies = dim, frequencies, time_frequencies
         inputs = dim * (1 + 2 * frequencies) + 2 * (1 + 2 * time_frequencies)
         activation = nn.SiLU if smooth else nn.LeakyReLU

@@ -116,7 +116,7 @@ def test_a_flow_map_is_noted_as_chapter_18_reads_it(equation: str, monkeypatch: 
     monkeypatch.setattr(one_step, "BATCHES", 2)
     monkeypatch.setattr(one_step, "SETS", 4)
     monkeypatch.setattr(one_step, "POINTS", 2000)
-    judge = one_step.Judge()
+    judge = one_step.ExactEnds()
     teacher = None if equation == "semigroup" else VelocityField()
     row = one_step.Row(equation, "a field" if teacher else None, 60, one_step.BEST, ways=600, kept=3)
     record = one_step.measure_map(row, 0, judge, teacher, spent=2.0)
