@@ -16,7 +16,17 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from bench import affine, dimensions, finite_data, matching, one_step, peers, reference_exercise, scaling, spline
+from bench import (
+    affine,
+    dimensions,
+    finite_data,
+    matching,
+    one_step,
+    peers,
+    reference_exercise,
+    scaling,
+    spline,
+)
 from bench.result_files import read_records
 from helpers import plots
 
