@@ -16,7 +16,17 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from bench import affine, dimensions, finite_data, matching, peers, reference_exercise, scaling, spline
+from bench import (
+    affine,
+    dimensions,
+    finite_data,
+    matching,
+    one_step,
+    peers,
+    reference_exercise,
+    scaling,
+    spline,
+)
 from bench.result_files import read_records
 from helpers import plots
 
@@ -86,6 +96,7 @@ def main() -> None:
         peers.main()
         finite_data.main()  # for Chapter 13; another twenty minutes
         dimensions.main()  # two ladders; an hour
+        one_step.main()  # for Chapter 18; half an hour
         scaling.main()  # and the tables of its page
     listing = BOOK / "benchmarks_table.md"
     listing.write_text(summary(), encoding="utf-8")

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench import dimensions, finite_data, peers
+from bench import dimensions, finite_data, one_step, peers
+from helpers.matching import VelocityField
 from helpers.rings import OlympicRings
 
 INPUTS = pytest.mark.parametrize("frequencies", peers.INPUTS.values())
@@ -107,3 +108,22 @@ def test_a_run_on_a_rung(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0 < record["on_rings"] <= 1
     if name == "flow matching":
         assert abs(dimensions.measure_trace("copies", 4, 0, model)["bias"]) < 1
+
+
+@pytest.mark.parametrize("equation", ["semigroup", "solved ways", "solved ways, squares"])
+def test_a_flow_map_is_noted_as_chapter_18_reads_it(equation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few steps lead a map from noise, where it starts, nearer to the exact ends."""
+    monkeypatch.setattr(one_step, "JUDGED", 300)
+    monkeypatch.setattr(one_step, "BATCHES", 2)
+    monkeypatch.setattr(one_step, "SETS", 4)
+    monkeypatch.setattr(one_step, "POINTS", 2000)
+    judge = one_step.ExactEnds()
+    teacher = None if equation == "semigroup" else VelocityField()
+    row = one_step.Row(equation, "a field" if teacher else None, 60, one_step.BEST, ways=600, kept=3)
+    record = one_step.measure_map(row, 0, judge, teacher, spent=2.0)
+    assert set(record["on_rings"]) == set(record["distance"]) == set(record["errors"]) == set(one_step.JUMPS)
+    assert record["cpu_seconds"] > 2 and record["error"] == record["errors"][1] > 0
+    if teacher:  # it knows no rings: all that its ways can teach is to stay
+        assert record["own"] < 0.2 and record["gap"] < 0.4
+    else:
+        assert record["error"] < judge.from_exact(judge.few)

@@ -11,6 +11,7 @@ TRAINING, METRICS, RINGS, PATH = (f"helpers/{n}.py" for n in ("training", "metri
 NETWORKS, BASES, PAGE = (f"helpers/{n}.py" for n in ("networks", "distributions", "page"))
 EMPIRICAL, CALIBRATION, PAIRS = (f"helpers/{n}.py" for n in ("empirical", "calibration", "pairs"))
 TRANSFORMS, INSTRUMENTS, LADDERS = (f"helpers/{n}.py" for n in ("transforms", "instruments", "ladders"))
+FLOW_MAPS = "helpers/flow_maps.py"
 DISTRIBUTED = "scripts/train_distributed.py"
 
 
@@ -1127,5 +1128,61 @@ FAULTS = [
         "19",
         "by_noise((alpha + sigma) * x, k)",
         "by_noise(x, k)",
+    ),
+    # Flow maps
+    Fault(
+        "the Lagrangian target adds the rate of the mean velocity",
+        FLOW_MAPS,
+        "return field(x + span * flow_map(x, s, t), t) - span * slope",
+        "return field(x + span * flow_map(x, s, t), t) + span * slope",
+        "test_flow_maps 18",
+    ),
+    Fault(
+        "the Lagrangian target asks for the velocity at the start",
+        FLOW_MAPS,
+        "return field(x + span * flow_map(x, s, t), t)",
+        "return field(x, t)",
+        "test_flow_maps 18",
+    ),
+    Fault(
+        "the Eulerian target moves the clock of the start and not the start",
+        FLOW_MAPS,
+        "ahead = flow_map(x + _column(after - s, x) * u, after, t)",
+        "ahead = flow_map(x, after, t)",
+        "test_flow_maps 18",
+    ),
+    Fault(
+        "the second of two jumps begins where the first began",
+        FLOW_MAPS,
+        "second * flow_map(x + first * v, m, t)",
+        "second * flow_map(x, m, t)",
+        "test_flow_maps 18",
+    ),
+    Fault(
+        "gradients flow through the targets of a flow map",
+        FLOW_MAPS,
+        "    with torch.no_grad():\n        line =",
+        "    with torch.enable_grad():\n        line =",
+        "test_flow_maps",
+    ),
+    Fault(
+        "a flow map has a teacher and learns from lines all the same",
+        FLOW_MAPS,
+        "line = x1 - x0 if teacher is None else teacher(x, s)",
+        "line = x1 - x0",
+        "test_flow_maps",
+    ),
+    Fault(
+        "all jumps of several start at time 0",
+        FLOW_MAPS,
+        "            x = self.jump(x, s, t)\n",
+        "            x = self.jump(x, 0.0, t)\n",
+        "test_flow_maps",
+    ),
+    Fault(
+        "the exact map ends at its last time and not at the best guess",
+        "18",
+        "return path.mean(x, late) if t == 1 else x",
+        "return path.velocity(x, late) if t == 1 else x",
     ),
 ]
