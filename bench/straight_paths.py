@@ -38,7 +38,7 @@ def draw_pairs(name: str, teacher: VelocityField | None) -> Pairs:
     return independent_pairs(x1) if name == "independent pairs" else transport_pairs(x1, block=BLOCK)
 
 
-def train(name: str, teacher: VelocityField | None = None) -> VelocityField:
+def train_on_pairs(name: str, teacher: VelocityField | None = None) -> VelocityField:
     """A field with twenty waves of each coordinate; independent noise is drawn anew for each batch."""
     settings, steps, late = MODELS[name]
     field = VelocityField(frequencies=20, **settings)
@@ -61,7 +61,7 @@ def distance_from_data(draw: Callable[[], Tensor]) -> float:
     )
 
 
-def judge(field: VelocityField, seed: int) -> dict[str, object]:
+def judge_paths(field: VelocityField, seed: int) -> dict[str, object]:
     """KL, and few-step samples: their share on the rings and their distance from data over its floor."""
     torch.manual_seed(1_000_000 + seed)
     rings = OlympicRings()
@@ -84,11 +84,11 @@ def measure_paths(seed: int) -> list[dict[str, object]]:
     for name in MODELS:
         torch.manual_seed(seed)
         started = time.process_time()
-        fields[name] = train(name, fields.get("independent pairs"))
+        fields[name] = train_on_pairs(name, fields.get("independent pairs"))
         seconds[name] = time.process_time() - started
         before = seconds["independent pairs"] if name == "reflowed" else 0.0
         record = {"pairs": name, "seed": seed, "cpu_seconds": round(seconds[name] + before, 1)}
-        records.append(record | judge(fields[name], seed))
+        records.append(record | judge_paths(fields[name], seed))
         print(records[-1], flush=True)
     return records
 

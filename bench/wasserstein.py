@@ -62,7 +62,7 @@ def _edges(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, ...]:
     return pair, gap, away / gap[:, None], corner[facet], corner[other[facet, opposite]]
 
 
-def cells(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, sparse.csr_matrix]:
+def power_cells(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, sparse.csr_matrix]:
     """What the normal law has in the cells of phi: mass (n,), first moment (n, 2), slopes of the masses in b.
 
     An integral over a cell is one over its edges: of the mass as seen from 0, in polar coordinates; of the
@@ -93,7 +93,7 @@ def semidiscrete(a: np.ndarray, weights: np.ndarray) -> tuple[float, int]:
     Returns the cost, and how many steps of Newton's method it took until all masses agree to 1e-11.
     """
     b = -(a**2).sum(1) / 2  # the cells of the nearest point, none of which is empty
-    mass, moment, slopes = cells(a, b)
+    mass, moment, slopes = power_cells(a, b)
     least = min(mass.min(), weights.min()) / 2
     for step in range(200):
         miss = weights - mass
@@ -102,7 +102,7 @@ def semidiscrete(a: np.ndarray, weights: np.ndarray) -> tuple[float, int]:
         move = np.append(spsolve(slopes[:-1, :-1].tocsc(), miss[:-1]), 0.0)
         share = 1.0
         while share > 1e-9:  # shorter steps, until no cell is lost and the masses are nearer
-            new = cells(a, b + share * move)
+            new = power_cells(a, b + share * move)
             nearer = np.linalg.norm(weights - new[0]) <= (1 - share / 2) * np.linalg.norm(miss)
             if new[0].min() > least and nearer:
                 break

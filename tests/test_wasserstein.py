@@ -30,7 +30,7 @@ def test_masses_and_moments_of_cells_are_those_of_the_normal_law() -> None:
     """Against sums over a fine grid; and their slopes against differences."""
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(5, 2)), rng.normal(size=5) / 4
-    mass, moment, slopes = wasserstein.cells(a, b)
+    mass, moment, slopes = wasserstein.power_cells(a, b)
 
     grid = np.linspace(-6, 6, 1201)
     z = np.stack(np.meshgrid(grid, grid), -1).reshape(-1, 2)
@@ -43,7 +43,7 @@ def test_masses_and_moments_of_cells_are_those_of_the_normal_law() -> None:
     for j in range(5):
         moved = b.copy()
         moved[j] += step
-        slope = (wasserstein.cells(a, moved)[0] - mass) / step
+        slope = (wasserstein.power_cells(a, moved)[0] - mass) / step
         np.testing.assert_allclose(np.asarray(slopes.todense())[:, j], slope, atol=1e-4)
 
 
