@@ -21,11 +21,14 @@ from bench import (
     dimensions,
     finite_data,
     matching,
+    noise_and_score,
     one_step,
     peers,
     reference_exercise,
     scaling,
     spline,
+    straight_paths,
+    wasserstein,
 )
 from bench.result_files import read_records
 from helpers import plots
@@ -96,7 +99,10 @@ def main() -> None:
         peers.main()
         finite_data.main()  # for Chapter 13; another twenty minutes
         dimensions.main()  # two ladders; an hour
+        wasserstein.main()  # for Chapter 17, as the next; a minute
+        straight_paths.main()  # six minutes
         one_step.main()  # for Chapter 18; half an hour
+        noise_and_score.main()  # for Chapter 19; ten minutes
         scaling.main()  # and the tables of its page
     listing = BOOK / "benchmarks_table.md"
     listing.write_text(summary(), encoding="utf-8")
