@@ -82,7 +82,8 @@ class FlowMap(nn.Module):
             require_count(size, name)
         for name, size in (("frequencies", frequencies), ("time_frequencies", time_frequencies)):
             require_count(size, name, least=0)
-        self.dim, self.frequencies, self.time_frequencies = dim, frequencies, time_frequencies
+        self.dim = dim
+        self.frequencies, self.time_frequencies = frequencies, time_frequencies
         inputs = dim * (1 + 2 * frequencies) + 2 * (1 + 2 * time_frequencies)
         activation = nn.SiLU if smooth else nn.LeakyReLU
         self.network = zero_ended_network(inputs, hidden, depth, dim, activation)
