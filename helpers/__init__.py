@@ -2,7 +2,7 @@
 
 Reading order: `environment`, `validation`, `rings`, `path`, `ladders`, `distributions`, `networks`,
 `splines`, `flows`, `transforms`, `matching`, `flow_maps`, `ode`, `training`, `metrics`, `pairs`,
-`empirical`, `schedules`, `sde`, `instruments`, `calibration`, `page`, `plots`, `explorer`.
+`empirical`, `schedules`, `sde`, `instruments`, `calibration`, `page`, `clinic`, `plots`, `explorer`.
 A file imports only from the files before it.
 """
 

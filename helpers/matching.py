@@ -8,6 +8,7 @@ Source: Lipman, Chen, Ben-Hamu, Nickel and Le, "Flow matching for generative mod
 """
 
 import numbers
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
@@ -187,7 +188,7 @@ def spread_times(n: int, late: float = 1.0) -> Float[Tensor, " n"]:
 
 
 def matching_loss(
-    field: nn.Module,
+    field: Callable[..., Tensor],
     x0: Float[Tensor, "batch dim"],
     x1: Float[Tensor, "batch dim"],
     context: Context = None,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 from IPython.display import Markdown, display
 
-__all__ = ["check", "plain", "show", "table"]
+__all__ = ["check", "plain", "printable", "show", "table"]
 
 EXPONENT = re.compile(r"(?<=\d)e([+-])0*(?=\d)")  # of a number as Python writes it
 # A number, or what stands for one in its column: with its unit, its error or an exponent, or none at all.
@@ -64,8 +64,8 @@ def check(
         shown = f"{value:.{digits}f}"
     bounds = " and ".join(parts)
     if not holds:
-        raise AssertionError(f"{_printable('✗')} {claim}: measured {value:.9g}, wanted {bounds}")
-    print(f"{_printable('✓')} {claim}: {shown} {bounds}")
+        raise AssertionError(f"{printable('✗')} {claim}: measured {value:.9g}, wanted {bounds}")
+    print(f"{printable('✓')} {claim}: {shown} {bounds}")
 
 
 def plain(value: float, digits: int = 4) -> str:
@@ -82,8 +82,8 @@ def _short(exponent: re.Match[str]) -> str:
     return f"e{exponent[1].strip('+')}"
 
 
-def _printable(mark: str) -> str:
-    """The mark, or a letter in its place where the console has no such sign."""
+def printable(mark: str) -> str:
+    """A tick or a cross, or a letter in its place where the console has no such sign."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     return mark if mark.encode(encoding, "ignore") else {"✓": "v", "✗": "x"}[mark]
 

@@ -13,7 +13,9 @@ from docutils import nodes
 # What a statement may call that computes nothing, and what the code under its result is called.
 SHOWS = {"plots": "figure", "explore": "figure", "explorer": "figure"}
 SHOWS |= {"table": "table", "show": "listing", "check": "check"}
-CHECK = re.compile(r"✓ (?P<claim>.*): (?P<value>\S+) (?P<bounds>(?:[<>] |= \S+ to within ).*)")
+CHECK = re.compile(
+    r"(?P<sign>[✓✗]) (?P<claim>.*): (?P<value>\S+) (?P<bounds>(?:not )?(?:[<>] |= \S+ to within ).*)"
+)
 
 MINUS = re.compile(r"(?<!\S)-(?=[\d.i])")  # of a number, and not of its exponent, which is written as in code
 
@@ -64,8 +66,9 @@ def check_row(line: str) -> str:
     if not (one := CHECK.fullmatch(line)):
         return f"<li>{escape(line)}</li>"
     value, bounds = (MINUS.sub("−", one[part]) for part in ("value", "bounds"))
+    kind = "held" if one["sign"] == "✓" else "failed"
     return (
-        f'<li><span class="held">✓</span>{escape(one["claim"])}: '
+        f'<li><span class="{kind}">{one["sign"]}</span>{escape(one["claim"])}: '
         f'<span class="measured">{escape(value)}</span> '
         f'<span class="bounds">{escape(bounds)}</span></li>'
     )

@@ -1,0 +1,262 @@
+"""A round of tests for a model, its data and the script between them; none of them knows the truth.
+
+Each test asks one question, and returns one number that is small where all is well. They stand in an order:
+the data, one step of training, the map, the path, the label. The first that fails names the place to look,
+as those behind it may fail for the same reason. `examine` runs all for which it is given what they need:
+
+    train, held        (n, dim) rows that were trained on, and rows that were not
+    model, loss        what is trained, and loss(*batch), without any chance of its own
+    batch, step        tensors that belong together row by row, 2 and more; step(*batch), a step of training
+    home, out          home(x) -> (z, log_det), as the density takes it; out(z) -> x, as the sampler does
+    log_prob, sample   log_prob(x), (n,) in nats; sample(n), (n, dim)
+    precise            log_prob once more, computed with more digits
+    field, reported    field(x, t), and the matching loss, at even times, that its script reports for `held`
+    ends               ends(steps), where a sampler leads the same noise in so many steps
+    crowd              crowd(t), many points of a sampler at time t, from noise at 0 to data at 1
+    labels             (n,) the labels of the rows in `held`
+    log_prob_given     log_prob_given(x, labels), (n,) in nats
+    sample_given       sample_given(labels), a point for each label
+"""
+
+import inspect
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from helpers.instruments import total_mass
+from helpers.matching import independent_pairs, matching_loss
+from helpers.metrics import sliced_wasserstein
+from helpers.page import plain, printable
+
+__all__ = [
+    "LIMITS",
+    "Finding",
+    "counted_in_balls",
+    "crowd_on_its_way",
+    "double_steps",
+    "examine",
+    "findings",
+    "mass_off_one",
+    "more_digits",
+    "noise_at_home",
+    "one_by_one",
+    "own_gradient",
+    "repeated_values",
+    "samples_of_a_label",
+    "second_opinion",
+    "shared_rows",
+    "home_and_out",
+    "volume",
+    "wrong_label_as_good",
+]
+
+Rows = Float[Tensor, "n dim"]
+LogProb = Callable[[Tensor], Tensor]
+Home = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+def shared_rows(train: Rows, held: Float[Tensor, "m dim"]) -> float:
+    """The share of held-out rows that stand among those of training, to the last digit."""
+    seen = {tuple(row) for row in train.tolist()}
+    return sum(tuple(row) in seen for row in held.tolist()) / len(held)
+
+
+def repeated_values(train: Rows) -> float:
+    """The share of rows that only repeat a value which their column already has, in the worst column."""
+    return max(1 - len(column.unique()) / len(column) for column in train.T)
+
+
+def one_by_one(model: nn.Module, loss: Callable[..., Tensor], batch: tuple[Tensor, ...]) -> float:
+    """The gradient of a batch, against the mean of those of its rows alone; relative."""
+    whole = _gradient(model, loss, batch)
+    rows = [tuple(part[i : i + 1] for part in batch) for i in range(len(batch[0]))]
+    alone = torch.stack([_gradient(model, loss, row) for row in rows]).mean(0)
+    return float((whole - alone).norm() / alone.norm())
+
+
+def own_gradient(
+    model: nn.Module, loss: Callable[..., Tensor], batch: tuple[Tensor, ...], step: Callable[..., object]
+) -> float:
+    """One less the cosine between the gradient that a second step follows and that of its own batch."""
+    kept = [p.detach().clone() for p in model.parameters()]
+    first, second = zip(*(part.chunk(2) for part in batch))
+    step(*first)
+    wanted = _gradient(model, loss, second)
+    step(*second)
+    followed = torch.cat([p.grad.flatten() for p in model.parameters()])
+    for parameter, value in zip(model.parameters(), kept):
+        parameter.data.copy_(value)
+    return float(1 - torch.cosine_similarity(wanted, followed, dim=0))
+
+
+def home_and_out(home: Home, out: LogProb, held: Rows) -> float:
+    """How far rows are from themselves after a trip to the noise and back; the median, in spreads."""
+    with torch.no_grad():
+        gap = out(home(held)[0]) - held
+    return float((gap / held.std(0)).norm(dim=1).median())
+
+
+def volume(home: Home, held: Rows) -> float:
+    """The log-determinant that the way home reports, against autograd's; the median, in nats."""
+    rows = held[:100]
+    jacobian = torch.func.vmap(torch.func.jacrev(lambda row: home(row[None])[0][0]))(rows)
+    reported = home(rows)[1].detach()
+    return float((torch.linalg.slogdet(jacobian.detach()).logabsdet - reported).abs().median())
+
+
+def more_digits(log_prob: LogProb, precise: LogProb, held: Rows) -> float:
+    """By how much log-densities move when they are computed with more digits; the median, in nats."""
+    with torch.no_grad():
+        return float((log_prob(held[:500]) - precise(held[:500])).abs().median())
+
+
+def mass_off_one(log_prob: LogProb, train: Rows) -> float:
+    """What the density integrates to, less 1; by importance sampling from a wide normal distribution."""
+    wide = torch.distributions.MultivariateNormal(train.mean(0), 2 * torch.cov(train.T))
+    points = wide.sample((20_000,))
+    return abs(total_mass(log_prob, points, wide.log_prob(points)).value - 1)
+
+
+def noise_at_home(home: Home, held: Rows) -> float:
+    """How far held-out rows at home are from normal noise: Kolmogorov's distance in the worst coordinate."""
+    with torch.no_grad():
+        z = home(held)[0].sort(dim=0).values
+    even = (torch.arange(len(z)) + 0.5)[:, None] / len(z)
+    chance = 1.36 / math.sqrt(len(z))  # noise itself stays below this in nineteen cases of twenty
+    return max(0.0, float((torch.special.ndtr(z) - even).abs().max()) - chance)
+
+
+def counted_in_balls(log_prob: LogProb, sample: Callable[[int], Tensor], held: Rows) -> float:
+    """The shares of samples in balls about held-out rows, against the density's integrals; relative."""
+    drawn, dim, gaps, sizes = sample(5000), held.shape[1], 0.0, 0.0
+    unit = math.pi ** (dim / 2) / math.gamma(dim / 2 + 1)  # the volume of a ball of radius 1
+    for centre in held[:20]:
+        radius = (held - centre).norm(dim=1).kthvalue(max(2, len(held) // 20)).values
+        turn = nn.functional.normalize(torch.randn(2000, dim), dim=1)
+        inside = centre + radius * torch.rand(2000, 1) ** (1 / dim) * turn
+        with torch.no_grad():
+            integral = float(log_prob(inside).exp().mean() * unit * radius**dim)
+        share = float(((drawn - centre).norm(dim=1) < radius).float().mean())
+        gaps, sizes = gaps + abs(share - integral), sizes + share + integral
+    return gaps / sizes
+
+
+def second_opinion(field: Callable[..., Tensor], held: Rows, reported: float) -> float:
+    """The matching loss as `helpers.matching` computes it, against the one that is reported; relative."""
+    x0, x1, _ = independent_pairs(held)
+    with torch.no_grad():
+        return abs(float(matching_loss(lambda x, t, context: field(x, t), x0, x1)) / reported - 1)
+
+
+def double_steps(ends: Callable[[int], Tensor], held: Rows) -> float:
+    """How far 64 steps end from where 32 do; the median, in spreads of the data."""
+    return float(((ends(64) - ends(32)) / held.std(0)).norm(dim=1).median())
+
+
+def crowd_on_its_way(crowd: Callable[[float], Tensor], held: Rows) -> float:
+    """A sampler's points against data mixed with noise; in units of chance, at the worst of four times."""
+    worst = 0.0
+    for t in (0.25, 0.5, 0.75, 1.0):
+        there = crowd(t)
+        n = min(len(there), len(held) // 2)
+        one, other = (t * rows + (1 - t) * torch.randn_like(rows) for rows in held[: 2 * n].split(n))
+        worst = max(worst, sliced_wasserstein(there[:n], one) / sliced_wasserstein(other, one))
+    return worst
+
+
+def wrong_label_as_good(
+    log_prob_given: Callable[..., Tensor], held: Rows, labels: Int[Tensor, " n"]
+) -> float:
+    """The share of rows to which a wrong label gives at least as much density as their own."""
+    kinds = int(labels.max()) + 1
+    wrong = (labels + torch.randint(1, kinds, labels.shape)) % kinds
+    with torch.no_grad():
+        return float((log_prob_given(held, labels) <= log_prob_given(held, wrong)).float().mean())
+
+
+def samples_of_a_label(
+    sample_given: Callable[[Tensor], Tensor], held: Rows, labels: Int[Tensor, " n"]
+) -> float:
+    """Samples of a label against rows of that label; in units of chance, for the worst label."""
+    drawn, worst = sample_given(labels), 0.0
+    for label in labels.unique():
+        rows, n = held[labels == label], int((labels == label).sum()) // 2
+        distance = sliced_wasserstein(drawn[labels == label][:n], rows[:n])
+        worst = max(worst, distance / sliced_wasserstein(rows[n : 2 * n], rows[:n]))
+    return worst
+
+
+# In order; below which number a healthy model stays.
+LIMITS = {
+    shared_rows: 0.01,
+    repeated_values: 0.5,
+    one_by_one: 1e-3,
+    own_gradient: 1e-3,
+    home_and_out: 1e-3,
+    volume: 1e-3,
+    more_digits: 0.01,
+    mass_off_one: 0.1,
+    noise_at_home: 0.05,
+    counted_in_balls: 0.2,
+    second_opinion: 0.1,
+    double_steps: 0.05,
+    crowd_on_its_way: 3,
+    wrong_label_as_good: 0.3,
+    samples_of_a_label: 10,
+}
+
+
+class Finding(NamedTuple):
+    """What one test has found: its name, its number, and the limit that a healthy model stays below."""
+
+    test: str
+    value: float
+    limit: float
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the number is below the limit; nan is not."""
+        return self.value < self.limit
+
+    def __str__(self) -> str:
+        sign, bound = ("✓", "<") if self.healthy else ("✗", "not <")
+        return f"{printable(sign)} {self.test}: {plain(self.value)} {bound} {plain(self.limit)}"
+
+
+def findings(**given: object) -> list[Finding]:
+    """The numbers of all tests for which everything that they need is given, in order.
+
+    What is given is listed at the head of this file. Chance is the same at every call, and the caller's is
+    left as it was.
+
+    Raises:
+        TypeError: something is given that no test asks for, or too little for any test.
+    """
+    needs = {test: set(inspect.signature(test).parameters) for test in LIMITS}
+    known = set().union(*needs.values())
+    if strange := sorted(set(given) - known):
+        raise TypeError(f"no test asks for {', '.join(strange)}; they ask for {', '.join(sorted(known))}")
+    asked = [test for test in LIMITS if needs[test] <= set(given)]
+    if not asked:
+        raise TypeError(f"nothing can be asked of {', '.join(sorted(given)) or 'nothing'} alone")
+    found = []
+    for test in asked:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            value = test(**{name: given[name] for name in needs[test]})
+        found.append(Finding(test.__name__.replace("_", " "), float(value), LIMITS[test]))
+    return found
+
+
+def examine(**given: object) -> None:
+    """Print what `findings` finds, a line for each test."""
+    print(*findings(**given), sep="\n")
+
+
+def _gradient(model: nn.Module, loss: Callable[..., Tensor], batch: tuple[Tensor, ...]) -> Tensor:
+    parts = torch.autograd.grad(loss(*batch), list(model.parameters()))
+    return torch.cat([part.flatten() for part in parts])
