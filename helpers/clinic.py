@@ -20,7 +20,7 @@ as those behind it may fail for the same reason. `examine` runs all for which it
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -40,6 +40,7 @@ __all__ = [
     "double_steps",
     "examine",
     "findings",
+    "gradient_of",
     "mass_off_one",
     "more_digits",
     "noise_at_home",
@@ -70,11 +71,20 @@ def repeated_values(train: Rows) -> float:
     return max(1 - len(column.unique()) / len(column) for column in train.T)
 
 
+def gradient_of(
+    model: nn.Module, loss: Callable[..., Tensor], batch: tuple[Tensor, ...]
+) -> Float[Tensor, " parameters"]:
+    """The gradient of loss(*batch), in a row; what a training loop has gathered is not touched."""
+    parts = [p for p in model.parameters() if p.requires_grad]
+    slopes = torch.autograd.grad(loss(*batch), parts, allow_unused=True)
+    return torch.cat([(p * 0 if s is None else s).detach().flatten() for p, s in zip(parts, slopes)])
+
+
 def one_by_one(model: nn.Module, loss: Callable[..., Tensor], batch: tuple[Tensor, ...]) -> float:
     """The gradient of a batch, against the mean of those of its rows alone; relative."""
-    whole = _gradient(model, loss, batch)
+    whole = gradient_of(model, loss, batch)
     rows = [tuple(part[i : i + 1] for part in batch) for i in range(len(batch[0]))]
-    alone = torch.stack([_gradient(model, loss, row) for row in rows]).mean(0)
+    alone = torch.stack([gradient_of(model, loss, row) for row in rows]).mean(0)
     return float((whole - alone).norm() / alone.norm())
 
 
@@ -85,9 +95,11 @@ def own_gradient(
     kept = [p.detach().clone() for p in model.parameters()]
     first, second = zip(*(part.chunk(2) for part in batch))
     step(*first)
-    wanted = _gradient(model, loss, second)
+    wanted = gradient_of(model, loss, second)
     step(*second)
-    followed = torch.cat([p.grad.flatten() for p in model.parameters()])
+    left = [p * 0 if p.grad is None else p.grad for p in model.parameters() if p.requires_grad]
+    cleared = all(p.grad is None for p in model.parameters())  # behind the step: nothing is left to add up
+    followed = wanted if cleared else torch.cat([part.detach().flatten() for part in left])
     for parameter, value in zip(model.parameters(), kept):
         parameter.data.copy_(value)
     return float(1 - torch.cosine_similarity(wanted, followed, dim=0))
@@ -157,10 +169,12 @@ def double_steps(ends: Callable[[int], Tensor], held: Rows) -> float:
     return float(((ends(64) - ends(32)) / held.std(0)).norm(dim=1).median())
 
 
-def crowd_on_its_way(crowd: Callable[[float], Tensor], held: Rows) -> float:
-    """A sampler's points against data mixed with noise; in units of chance, at the worst of four times."""
+def crowd_on_its_way(
+    crowd: Callable[[float], Tensor], held: Rows, times: Sequence[float] = (0.25, 0.5, 0.75, 1.0)
+) -> float:
+    """A sampler's points against data mixed with noise; in units of chance, at the worst of the times."""
     worst = 0.0
-    for t in (0.25, 0.5, 0.75, 1.0):
+    for t in times:
         there = crowd(t)
         n = min(len(there), len(held) // 2)
         one, other = (t * rows + (1 - t) * torch.randn_like(rows) for rows in held[: 2 * n].split(n))
@@ -236,7 +250,7 @@ def findings(**given: object) -> list[Finding]:
     Raises:
         TypeError: something is given that no test asks for, or too little for any test.
     """
-    needs = {test: set(inspect.signature(test).parameters) for test in LIMITS}
+    needs = {test: _needed(test) for test in LIMITS}
     known = set().union(*needs.values())
     if strange := sorted(set(given) - known):
         raise TypeError(f"no test asks for {', '.join(strange)}; they ask for {', '.join(sorted(known))}")
@@ -253,10 +267,12 @@ def findings(**given: object) -> list[Finding]:
 
 
 def examine(**given: object) -> None:
-    """Print what `findings` finds, a line for each test."""
-    print(*findings(**given), sep="\n")
+    """Print what `findings` finds, a line for each test, and how many were asked."""
+    found = findings(**given)
+    print(*found, f"{len(found)} of {len(LIMITS)} asked", sep="\n")
 
 
-def _gradient(model: nn.Module, loss: Callable[..., Tensor], batch: tuple[Tensor, ...]) -> Tensor:
-    parts = torch.autograd.grad(loss(*batch), list(model.parameters()))
-    return torch.cat([part.flatten() for part in parts])
+def _needed(test: Callable[..., float]) -> set[str]:
+    """What has to be given to a test: its arguments without a default."""
+    each = inspect.signature(test).parameters.values()
+    return {argument.name for argument in each if argument.default is argument.empty}
