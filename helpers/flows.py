@@ -135,7 +135,7 @@ class Coupling(Layer):
         return self._carry(x, context, self.move_back)
 
     def _carry(self, points: Tensor, context: Context, move: Callable[..., tuple[Tensor, Tensor]]) -> Mapped:
-        a, b = points.split([self.kept, self.moved], dim=1)
+        a, b = points.split_with_sizes([self.kept, self.moved], dim=1)
         b, log_slope = move(b, self.read(a, context))
         return torch.cat([a, b], dim=1), log_slope.sum(1)
 
@@ -417,7 +417,7 @@ class NormalizingFlow(nn.Module):
         """
         self._require(x, context, "x")
         log_dets = []
-        for layer in reversed(self.layers):
+        for layer in [*self.layers][::-1]:  # reversed() would look each of them up by its name
             x, log_det = layer.inverse(x, *_given(layer, context))
             require_one_each(log_det, len(x), "a layer's log-determinant")
             log_dets.append(log_det)
