@@ -19,6 +19,7 @@ from bench.result_files import RESULTS, read_records, write_records
 from bench.turns import FASTEST, Work, compare, machine, parse_device, spread, take_turns, version_of
 from helpers.networks import periodic_features, zero_ended_network
 from helpers.rings import OlympicRings
+from helpers.training import as_one
 
 __all__ = ["Conditioner", "Flow", "Training", "flow_works", "note_peers", "peer_records"]
 
@@ -54,18 +55,18 @@ class Conditioner(nn.Module):
 
 
 class Training:
-    """A model with its loss and its optimizer."""
+    """A model with its loss and its optimizer, joined for one update as `helpers.training.fit` does it."""
 
     def __init__(self, module: nn.Module, loss: Callable[[Tensor], Tensor]) -> None:
-        self.loss, self.parameters = loss, list(module.parameters())
-        self.optimizer = torch.optim.Adam(self.parameters, lr=PEAK, fused=True)
+        self.loss, self.whole = loss, as_one(list(module.parameters()))
+        self.optimizer = torch.optim.Adam([self.whole], lr=PEAK, fused=True)
 
     def step(self, x: Tensor) -> float:
         """Take one step; return the loss."""
         loss = self.loss(x)
-        self.optimizer.zero_grad()
+        self.optimizer.zero_grad(set_to_none=False)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.parameters, CLIP)
+        nn.utils.clip_grad_norm_(self.whole, CLIP)
         self.optimizer.step()
         return loss.item()
 
@@ -92,17 +93,22 @@ def flow_works(flow: Flow, batch: int, device: str = "cpu") -> dict[str, Work]:
 def peer_records(
     setting: str, works: dict[str, dict[str, Work]], device: str = "cpu", **how: int
 ) -> list[dict[str, object]]:
-    """Let the libraries take turns at each task that they share with us; print the ratios, return the records.
+    """Let the libraries take turns at each task that they share with us; print the ratios.
 
     Args:
         setting: what the record says of the model and the batch.
         works: by library, then by task; one library is "ours".
         device: what they run on.
         how: rounds, turns and calls, as for `take_turns`.
+
+    Returns:
+        A record of each task: the seconds of a call in each round, by library, and the ratios of ours to
+        theirs.
     """
     records = []
     for task in works["ours"]:
-        seconds = take_turns({name: own[task] for name, own in works.items() if task in own}, device=device, **how)
+        sharing = {name: own[task] for name, own in works.items() if task in own}
+        seconds = take_turns(sharing, device=device, **how)
         ratios = compare(seconds)
         told = ", ".join(f"{name} {spread(values)}" for name, values in ratios.items() if name != FASTEST)
         print(f"{setting}, {task}: ours over {told}", flush=True)
@@ -122,11 +128,13 @@ def note_peers(name: str, records: list[dict[str, object]], device: str = "cpu")
 
 def main() -> None:
     """Measure the affine flow, the spline flow and flow matching beside their peers."""
-    from bench import peers_affine, peers_matching, peers_spline  # they read this file
+    from bench.peers_affine import affine_peers  # they read this file
+    from bench.peers_matching import matching_peers
+    from bench.peers_spline import spline_peers
 
     device = parse_device(__doc__)
-    for part in (peers_affine, peers_spline, peers_matching):
-        part.measure(device)
+    for measure in (affine_peers, spline_peers, matching_peers):
+        measure(device)
 
 
 if __name__ == "__main__":

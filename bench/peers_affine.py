@@ -70,7 +70,7 @@ def in_zuko(frequencies: int) -> Flow:
 LIBRARIES = {"ours": ours, "normflows": in_normflows, "nflows": in_nflows, "zuko": in_zuko}
 
 
-def measure(device: str = "cpu") -> None:
+def affine_peers(device: str = "cpu") -> None:
     """Measure all tasks with both inputs, and write the records."""
     records = []
     for told, frequencies in INPUTS.items():
@@ -80,4 +80,4 @@ def measure(device: str = "cpu") -> None:
 
 
 if __name__ == "__main__":
-    measure(parse_device(__doc__))
+    affine_peers(parse_device(__doc__))

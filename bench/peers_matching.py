@@ -1,13 +1,14 @@
 """Flow matching beside torchcfm and flow_matching: the same network, independent pairs, the same steps.
 
-All train the `VelocityField` of the book on 512 points a step: each pairs them with noise, draws times, forms the
-points and the velocities of the lines, and takes the mean squared distance, in its own way. Ours spreads the
-times evenly; theirs are drawn without regard for each other. The samples and the densities of flow_matching come
-from its solver (torchdiffeq's fixed steps), by as many steps of the midpoint method as ours. torchcfm has no solver.
+All train the `VelocityField` of the book on 512 points a step: each pairs them with noise, draws times, forms
+the points and the velocities of the lines, and takes the mean squared distance, in its own way. Ours spreads
+the times evenly; theirs are drawn without regard for each other. The samples and the densities of
+flow_matching come from its solver (torchdiffeq's fixed steps), by as many steps of the midpoint method as
+ours. torchcfm has no solver.
 
 A library that is not installed is left out. flow_matching needs only torch, numpy and torchdiffeq; torchcfm's
-matcher, which is all that is used here, needs torch, numpy and POT, but its package asks for torchdyn, which asks
-for lightning and torchvision: `pip install --no-deps torchcfm`.
+matcher, which is all that is used here, needs torch, numpy and POT, but its package asks for torchdyn, which
+asks for lightning and torchvision: `pip install --no-deps torchcfm`.
 
 python -m bench.peers_matching
 """
@@ -109,11 +110,11 @@ def matching_works(library: str, device: str = "cpu") -> dict[str, Work]:
     return works | (SOLVERS[library](field, points[0]) if library in SOLVERS else {})
 
 
-def measure(device: str = "cpu") -> None:
+def matching_peers(device: str = "cpu") -> None:
     """Measure all tasks, and write the records."""
     works = {name: matching_works(name, device) for name in installed()}
     note_peers("peers_matching", peer_records(f"{BATCH} points", works, device, turns=4), device)
 
 
 if __name__ == "__main__":
-    measure(parse_device(__doc__))
+    matching_peers(parse_device(__doc__))

@@ -6,9 +6,9 @@ both: the same modules in all four. The noise is N(0, I), since nflows has no un
 Measured are a training step, the density without a gradient, and sampling, of 256 points and of 2,048, with
 which the book trains. All four write the spline from data to noise, so that sampling pays for the root.
 
-What differs is how numbers become a slope: a softplus of them in nflows and normflows, an exponential in ours and in
-zuko; and what is the smallest bin: each keeps its own. normflows and nflows would scale the numbers down where the
-network says how wide it is; ours does not say.
+What differs is how numbers become a slope: a softplus of them in nflows and normflows, an exponential in ours
+and in zuko; and what is the smallest bin: each keeps its own. normflows and nflows would scale the numbers
+down where the network says how wide it is; ours does not say.
 
 python -m bench.peers_spline
 """
@@ -95,7 +95,7 @@ SPLINE_LIBRARIES = {
 }
 
 
-def measure(device: str = "cpu") -> None:
+def spline_peers(device: str = "cpu") -> None:
     """Measure all tasks at both batches, and write the records."""
     records = []
     with warnings.catch_warnings():
@@ -107,4 +107,4 @@ def measure(device: str = "cpu") -> None:
 
 
 if __name__ == "__main__":
-    measure(parse_device(__doc__))
+    spline_peers(parse_device(__doc__))

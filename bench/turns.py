@@ -79,8 +79,8 @@ def machine(device: str = "cpu") -> dict[str, object]:
     """Where and when something was measured, for the record."""
     cpu = platform.processor() or platform.machine()
     if (listing := Path("/proc/cpuinfo")).is_file():
-        names = [line.split(":")[1].strip() for line in listing.read_text().splitlines() if "model name" in line]
-        cpu = names[0] if names else cpu
+        lines = listing.read_text(encoding="utf-8").splitlines()
+        cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), cpu)
     return {
         "cpu": cpu,
         "cores": os.cpu_count(),

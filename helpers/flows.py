@@ -384,7 +384,7 @@ class NormalizingFlow(nn.Module):
         super().__init__()
         if not layers or len({layer.dim for layer in layers}) != 1:
             raise ValueError("layers must be at least one, and all of the same dim")
-        told = {(layer.classes, layer.features) for layer in layers if _is_told(layer)}
+        told = {(layer.classes, layer.features) for layer in layers if layer.classes or layer.features}
         if len(told) > 1:
             raise ValueError(f"layers disagree on their context: (classes, features) are {sorted(told)}")
         self.layers = nn.ModuleList(layers)
@@ -479,13 +479,9 @@ class NormalizingFlow(nn.Module):
         require_context(context, len(points), self.classes, self.features)
 
 
-def _is_told(layer: nn.Module) -> bool:
-    return bool(layer.classes or layer.features)
-
-
 def _given(layer: nn.Module, context: Context) -> tuple[Context, ...]:
     """What a layer is called with beside the points."""
-    return (context,) if _is_told(layer) else ()
+    return (context,) if layer.classes or layer.features else ()
 
 
 def affine_flow(dim: int = 2, couplings: int = 12, **coupling: int | float) -> NormalizingFlow:
