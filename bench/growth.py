@@ -65,12 +65,11 @@ def growing_works(device: str) -> dict[tuple[str, str], dict[int, Work]]:
     return works
 
 
-def main() -> None:
+def measure_growth(device: str = "cpu") -> None:
     """Measure every table and write the records."""
-    device = parse_device(__doc__)
     records: list[dict[str, object]] = [{"machine": machine(device)}]
     for (name, growing), works in growing_works(device).items():
-        seconds = take_turns({str(n): work for n, work in works.items()}, 5, turns=2, calls=2, device=device)
+        seconds = take_turns({str(n): work for n, work in works.items()}, 5, turns=4, calls=2, device=device)
         found = {size: statistics.median(values) for size, values in seconds.items()}
         records.append({"model": name, "growing": growing, "seconds": found})
         told = ", ".join(f"{size}: {1e3 * value:.2f}" for size, value in found.items())
@@ -79,4 +78,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    measure_growth(parse_device(__doc__))

@@ -81,9 +81,8 @@ def share_of_peak(name: str, peak: float, device: str = "cpu") -> dict[str, obje
     }
 
 
-def main() -> None:
+def measure_peak(device: str = "cpu") -> None:
     """Measure the peak and the shares, and write the records."""
-    device = parse_device(__doc__)
     torch.set_num_threads(1)
     peaks = product_peak(device)
     peak = max(peaks.values())
@@ -96,4 +95,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    measure_peak(parse_device(__doc__))

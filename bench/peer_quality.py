@@ -1,18 +1,18 @@
 """How near to the rings other libraries come in thirty CPU-seconds, beside ours in the same seconds.
 
-Each model is trained until the seconds are over, on fresh points of the rings out of a million, and is judged
-at 5, 10, 20 and 30 of them; drawing the points counts, judging does not. Where a recipe lets the learning rate
-fall, it falls over the thirty seconds. Two kinds of recipe:
+Each model is trained until the seconds are over, on fresh points of the rings out of a million, and is
+judged at 5, 10, 20 and 30 of them; drawing the points counts, judging does not. Where a recipe lets the
+learning rate fall, it falls over the thirty seconds. Two kinds of recipe:
 
 "as documented": the model, the batch, the optimizer and the constant rate of the library's own examples in
 the plane. zuko's are a neural spline flow of three autoregressive layers; normflows' are coupled splines
-between learned linear maps, here four of the sixteen, as thirty seconds are too few for more; torchcfm's are a
-small network with pairs by optimal transport.
+between learned linear maps, here four of the sixteen, as thirty seconds are too few for more; torchcfm's are
+a small network with pairs by optimal transport.
 
 "with our tricks": what makes ours fast, as far as the library lets one say it. In zuko all of it: two
-couplings, waves, 24 bins on the box, noise uniform on the box, batches of 2,048, warm-up and cosine, one joined
-update. In nflows all but the noise. In torchcfm the velocity field of the book, and times near 1 drawn more
-often.
+couplings, waves, 24 bins on the box, noise uniform on the box, batches of 2,048, warm-up and cosine, one
+joined update. In nflows all but the noise. In torchcfm the velocity field of the book, and times near 1 drawn
+more often.
 
 One seed each, so a difference of a few hundredths of a nat says nothing.
 

@@ -44,6 +44,7 @@ def take_turns(
     works: dict[str, Work], rounds: int = 9, turns: int = 8, calls: int = 5, device: str = "cpu"
 ) -> Seconds:
     """The seconds that one call of each work takes, by name: a mean over `turns * calls` for every round."""
+    torch.set_num_threads(1)  # or the seconds of several threads would add up
     for work in works.values():
         seconds_of(work, 2 * calls, device)  # not counted: memory is found, and code is met first
     names, found = list(works), {name: [0.0] * rounds for name in works}

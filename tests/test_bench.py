@@ -14,11 +14,13 @@ from bench import (
     growth,
     one_step,
     peak,
+    peer_quality,
     peers,
     peers_affine,
     peers_matching,
     peers_spline,
     result_files,
+    run,
     turns,
 )
 from bench.peers import Flow
@@ -26,6 +28,7 @@ from helpers import splines
 from helpers.matching import VelocityField
 from helpers.rings import OlympicRings
 
+BOOK = Path(__file__).parent.parent / "book"
 BUILDS: dict[str, Callable[[], Flow]] = {
     f"{kind}, {library}": build
     for kind, builds in (
@@ -235,6 +238,34 @@ def test_a_share_of_the_peak_is_a_share(monkeypatch: pytest.MonkeyPatch) -> None
 def test_what_grows_is_a_training_step_or_a_sample() -> None:
     assert growth.training_work("spline flow", 64, "cpu", dim=3)() > 0
     assert growth.sampling_work(2, "cpu")().shape == (growth.BATCH, 2)
+
+
+@pytest.mark.parametrize("name", peer_quality.CANDIDATES)
+def test_a_recipe_comes_nearer_to_the_rings(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second is enough to be nearer than noise of the same variance; every mark is noted."""
+    if name.startswith("torchcfm"):
+        pytest.importorskip("torchcfm")
+    for constant, points in (("JUDGED", 300), ("FIELD_JUDGED", 100), ("POINTS", 5000)):
+        monkeypatch.setattr(peer_quality, constant, points)
+    record = peer_quality.measure_quality(name, marks=(0.2, 1.0))
+    assert [at["cpu_seconds"] for at in record["trace"]] == [0.2, 1.0]
+    noise = math.log(2 * math.pi) + 1 - OlympicRings().entropy()
+    assert 0 < record["trace"][-1]["kl"] < noise + 0.1
+    assert 0 < record["trace"][0]["steps"] < record["trace"][1]["steps"]
+
+
+def test_the_tables_of_the_page_are_those_of_the_records() -> None:
+    page = (BOOK / "benchmarks.md").read_text(encoding="utf-8")
+    for name, table in run.TABLES.items():
+        assert (BOOK / f"{name}_table.md").read_text(encoding="utf-8") == table()
+        assert f"{{include}} {name}_table.md" in page
+
+
+@pytest.mark.parametrize("name", ["peers_affine", "peers_spline", "peers_matching", "peak", "peer_quality"])
+def test_the_records_say_where_and_when(name: str) -> None:
+    about = result_files.read_records(name)[0]["machine"]
+    assert about["threads"] == 1
+    assert set(about) >= {"cpu", "cores", "device", "torch", "date"}
 
 
 @pytest.mark.parametrize("family", finite_data.FAMILIES)
