@@ -417,7 +417,7 @@ class NormalizingFlow(nn.Module):
         """
         self._require(x, context, "x")
         log_dets = []
-        for layer in [*self.layers][::-1]:  # reversed() would look each of them up by its name
+        for layer in reversed(list(self.layers)):  # a list, or each is looked up by its name
             x, log_det = layer.inverse(x, *_given(layer, context))
             require_one_each(log_det, len(x), "a layer's log-determinant")
             log_dets.append(log_det)

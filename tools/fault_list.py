@@ -157,7 +157,7 @@ FAULTS = [
     Fault(
         "the way back goes through the layers in the same order",
         FLOWS,
-        "for layer in reversed(self.layers):",
+        "for layer in reversed(list(self.layers)):",
         "for layer in self.layers:",
         "test_layers test_flows 03",
     ),
