@@ -61,7 +61,7 @@ def growth_table() -> str:
     rows = []
     for row in read_records("growth")[1:]:
         sizes, seconds = zip(*row["seconds"].items())
-        told = " · ".join(f"{1e3 * value:.3g}" for value in seconds)
+        told = " · ".join(f"{1e3 * value:.1f}" for value in seconds)
         rows.append([row["model"], row["growing"], ", ".join(sizes), told])
     return as_markdown(["model", "what grows", "sizes", "milliseconds, in the same order"], rows, words=3)
 

@@ -113,6 +113,10 @@ def peer_records(
         told = ", ".join(f"{name} {spread(values)}" for name, values in ratios.items() if name != FASTEST)
         print(f"{setting}, {task}: ours over {told}", flush=True)
         about = {"setting": setting, "task": task, "device": device}
+        seconds, ratios = (
+            {name: [float(f"{value:.4g}") for value in values] for name, values in found.items()}
+            for found in (seconds, ratios)
+        )
         records.append(about | {"seconds_a_call": seconds, "ratios": ratios})
     return records
 
