@@ -20,10 +20,16 @@ from bench import (
     affine,
     dimensions,
     finite_data,
+    growth,
     matching,
     noise_and_score,
     one_step,
-    peers,
+    peak,
+    peer_quality,
+    peer_tables,
+    peers_affine,
+    peers_matching,
+    peers_spline,
     reference_exercise,
     scaling,
     spline,
@@ -89,6 +95,15 @@ def figure(path: Path) -> None:
     plt.close(drawing)
 
 
+TABLES = {  # of the page: book/NAME_table.md
+    "benchmarks": summary,
+    "benchmarks_peers": peer_tables.speed_table,
+    "benchmarks_quality": peer_tables.quality_table,
+    "benchmarks_peak": peer_tables.peak_table,
+    "benchmarks_growth": peer_tables.growth_table,
+}
+
+
 def main() -> None:
     """Read the command line and do what it says."""
     if "--report" not in sys.argv[1:]:
@@ -96,7 +111,12 @@ def main() -> None:
         spline.main()
         matching.main()
         reference_exercise.main()
-        peers.main()
+        peers_affine.affine_peers()  # beside other libraries, as the next five; eight minutes in all
+        peers_spline.spline_peers()
+        peers_matching.matching_peers()
+        peak.measure_peak()
+        growth.measure_growth()
+        peer_quality.main()
         finite_data.main()  # for Chapter 13; another twenty minutes
         dimensions.main()  # two ladders; an hour
         wasserstein.main()  # for Chapter 17, as the next; a minute
@@ -104,10 +124,10 @@ def main() -> None:
         one_step.main()  # for Chapter 18; half an hour
         noise_and_score.main()  # for Chapter 19; ten minutes
         scaling.main()  # and the tables of its page
-    listing = BOOK / "benchmarks_table.md"
-    listing.write_text(summary(), encoding="utf-8")
+    for name, table in TABLES.items():
+        (BOOK / f"{name}_table.md").write_text(table(), encoding="utf-8", newline="\n")
+        print(table())
     figure(BOOK / "_static" / "benchmarks.svg")
-    print(summary())
 
 
 if __name__ == "__main__":

@@ -135,7 +135,7 @@ class Coupling(Layer):
         return self._carry(x, context, self.move_back)
 
     def _carry(self, points: Tensor, context: Context, move: Callable[..., tuple[Tensor, Tensor]]) -> Mapped:
-        a, b = points.split([self.kept, self.moved], dim=1)
+        a, b = points.split_with_sizes([self.kept, self.moved], dim=1)
         b, log_slope = move(b, self.read(a, context))
         return torch.cat([a, b], dim=1), log_slope.sum(1)
 
@@ -384,7 +384,7 @@ class NormalizingFlow(nn.Module):
         super().__init__()
         if not layers or len({layer.dim for layer in layers}) != 1:
             raise ValueError("layers must be at least one, and all of the same dim")
-        told = {(layer.classes, layer.features) for layer in layers if _is_told(layer)}
+        told = {(layer.classes, layer.features) for layer in layers if layer.classes or layer.features}
         if len(told) > 1:
             raise ValueError(f"layers disagree on their context: (classes, features) are {sorted(told)}")
         self.layers = nn.ModuleList(layers)
@@ -417,7 +417,7 @@ class NormalizingFlow(nn.Module):
         """
         self._require(x, context, "x")
         log_dets = []
-        for layer in reversed(self.layers):
+        for layer in reversed(list(self.layers)):  # a list, or each is looked up by its name
             x, log_det = layer.inverse(x, *_given(layer, context))
             require_one_each(log_det, len(x), "a layer's log-determinant")
             log_dets.append(log_det)
@@ -479,13 +479,9 @@ class NormalizingFlow(nn.Module):
         require_context(context, len(points), self.classes, self.features)
 
 
-def _is_told(layer: nn.Module) -> bool:
-    return bool(layer.classes or layer.features)
-
-
 def _given(layer: nn.Module, context: Context) -> tuple[Context, ...]:
     """What a layer is called with beside the points."""
-    return (context,) if _is_told(layer) else ()
+    return (context,) if layer.classes or layer.features else ()
 
 
 def affine_flow(dim: int = 2, couplings: int = 12, **coupling: int | float) -> NormalizingFlow:

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from helpers.environment import device, models_folder, save_folder, saves_to_own_folder, shows_progress
 from helpers.validation import require_count, require_finite, require_positive
 
-__all__ = ["History", "fit", "learning_rate", "load", "save"]
+__all__ = ["History", "as_one", "fit", "learning_rate", "load", "save"]
 
 KEPT = "the model keeps the last parameters that had a finite loss"
 
@@ -55,6 +55,32 @@ def learning_rate(step: int, steps: int, peak: float, warmup: float = 0.02) -> f
     return peak * rise * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
+def as_one(parameters: list[nn.Parameter]) -> nn.Parameter:
+    """Join parameters: they and their gradients become parts of one long parameter, and change with it.
+
+    An optimizer has some operations to call for each parameter, however small. The flows have dozens of
+    small ones; joined, they are updated, clipped and set back in one call each, to the same numbers.
+
+    Raises:
+        TypeError: the parameters are of several types.
+
+    Example:
+        >>> layer = nn.Linear(2, 3)
+        >>> whole = as_one(list(layer.parameters()))
+        >>> _ = whole.data.fill_(0.5)
+        >>> layer.bias.data
+        tensor([0.5000, 0.5000, 0.5000])
+    """
+    if len(types := {str(p.dtype) for p in parameters}) > 1:
+        raise TypeError(f"the parameters have dtypes {', '.join(sorted(types))}; they must have one")
+    whole = nn.Parameter(torch.cat([p.detach().flatten() for p in parameters]))
+    whole.grad = torch.zeros_like(whole)
+    sizes = [p.numel() for p in parameters]
+    for p, values, gradient in zip(parameters, whole.detach().split(sizes), whole.grad.split(sizes)):
+        p.data, p.grad = values.view_as(p), gradient.view_as(p)
+    return whole
+
+
 def fit(
     model: nn.Module,
     loss: Callable[..., Tensor],
@@ -89,7 +115,7 @@ def fit(
         The loss of every step, and the held-out losses.
 
     Raises:
-        TypeError: a count that is no whole number, or data that are no tensors.
+        TypeError: a count that is no whole number; data that are no tensors; parameters of several types.
         ValueError: a count below 1; data that are empty, infinite, nan or of unequal lengths; another number
             of tensors held out than in the data, or none where the best state is to be kept; a model
             without parameters; a loss that is not one number, or does not depend on them.
@@ -112,8 +138,9 @@ def fit(
         raise ValueError(f"model is a {type(model).__name__} without parameters to train")
     history = History()
     with _in_training(model) as where:
-        optimizer = torch.optim.Adam(parameters, lr=peak, fused=True)
-        state = [*parameters, *model.buffers()]
+        whole = as_one(parameters)
+        optimizer = torch.optim.Adam([whole], lr=peak, fused=True)
+        state = [whole, *model.buffers()]
         last_good = [part.detach().clone() for part in state]
         best, lowest = last_good, math.inf
         started = time.process_time()
@@ -124,19 +151,18 @@ def fit(
                 raise ValueError(
                     f"loss returned shape {tuple(value.shape)}; it must be one number, such as a mean"
                 )
-            optimizer.zero_grad()
+            if step == 0:
+                _require_dependence(value, parameters)
+            optimizer.zero_grad(set_to_none=False)  # or it would let go of the parts' gradients
             value.backward()
-            if all(p.grad is None for p in parameters):
-                raise ValueError("loss does not depend on the parameters of model; is it another model's?")
-            norm = nn.utils.clip_grad_norm_(parameters, clip)
+            norm = nn.utils.clip_grad_norm_(whole, clip)
             if not torch.isfinite(value):
                 _copy(state, last_good)
                 raise FloatingPointError(f"step {step}: the loss is {value.item()}; {KEPT}")
             if not torch.isfinite(norm):  # at parameters whose loss is finite: they stay
                 raise FloatingPointError(f"step {step}: the gradient has norm {norm.item()}; {KEPT}")
             _copy(last_good, state)
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, steps, peak)
+            optimizer.param_groups[0]["lr"] = learning_rate(step, steps, peak)
             optimizer.step()
             history.loss.append(value.item())
             if held_out is not None and ((step + 1) % every == 0 or step + 1 == steps):
@@ -159,13 +185,18 @@ def fit(
 
 @contextmanager
 def _in_training(model: nn.Module) -> Iterator[torch.device]:
-    """The model in training mode on the device of FIVE_RINGS_DEVICE; afterwards as and where it was."""
+    """The model in training mode on the device of FIVE_RINGS_DEVICE; afterwards as and where it was.
+
+    Its parameters, which training joins, part again.
+    """
     home, modes = next(model.parameters()).device, {part: part.training for part in model.modules()}
     where = device()
     try:
         model.to(where).train()
         yield where
     finally:
+        for p in model.parameters():
+            p.data, p.grad = p.data.clone(), None if p.grad is None else p.grad.clone()
         model.to(home)
         for part, mode in modes.items():
             part.training = mode
@@ -184,6 +215,13 @@ def _parts(data: object, name: str, count: int | None = None) -> tuple[Tensor, .
     for part in parts:
         require_finite(part, name)
     return tuple(part.detach() for part in parts)
+
+
+def _require_dependence(value: Tensor, parameters: list[nn.Parameter]) -> None:
+    """Raise unless the gradient of the value reaches at least one of the parameters."""
+    found = torch.autograd.grad(value, parameters, retain_graph=True, allow_unused=True)
+    if all(gradient is None for gradient in found):
+        raise ValueError("loss does not depend on the parameters of model; is it another model's?")
 
 
 def _copy(into: list[Tensor], values: list[Tensor]) -> None:

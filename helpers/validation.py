@@ -58,7 +58,7 @@ def require_finite(x: Tensor, name: str = "x") -> None:
 
 def require_one_each(values: Tensor, batch: int, name: str) -> None:
     """Raise `ValueError` unless `values` has shape (batch,): any other would broadcast, without a word."""
-    if tuple(values.shape) != (batch,):
+    if values.shape != (batch,):
         raise ValueError(f"{name} has shape {tuple(values.shape)}; it must be ({batch},)")
 
 

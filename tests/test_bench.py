@@ -1,53 +1,165 @@
-"""The benchmark beside other libraries compares like with like."""
+"""The benchmark beside other libraries compares like with like; every part notes what its readers read."""
 
 import math
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from bench import dimensions, finite_data, one_step, peers
+from bench import (
+    dimensions,
+    finite_data,
+    growth,
+    one_step,
+    peak,
+    peer_quality,
+    peers,
+    peers_affine,
+    peers_matching,
+    peers_spline,
+    result_files,
+    run,
+    turns,
+)
+from bench.peers import Flow
+from helpers import splines
 from helpers.matching import VelocityField
 from helpers.rings import OlympicRings
 
-INPUTS = pytest.mark.parametrize("frequencies", peers.INPUTS.values())
-LIBRARIES = pytest.mark.parametrize("library", peers.LIBRARIES)
+BOOK = Path(__file__).parent.parent / "book"
+BUILDS: dict[str, Callable[[], Flow]] = {
+    f"{kind}, {library}": build
+    for kind, builds in (
+        ("affine", {name: lambda build=build: build(0) for name, build in peers_affine.LIBRARIES.items()}),
+        ("waves", {name: lambda build=build: build(4) for name, build in peers_affine.LIBRARIES.items()}),
+        ("spline", peers_spline.SPLINE_LIBRARIES),
+    )
+    for library, build in builds.items()
+}
+ALL_BUILDS = pytest.mark.parametrize("name", BUILDS)
+PEERS = pytest.mark.parametrize("library", ["normflows", "nflows", "zuko"])
+FROM_DATA = ("nflows", "zuko")  # these list their layers from data to noise
+pytestmark = pytest.mark.filterwarnings("ignore:Inputs to the softmax")
 
 
-def shapes(model: nn.Module) -> list[tuple[int, ...]]:
-    return [tuple(weight.shape) for weight in model.parameters()]
+def networks_of(flow: Flow) -> list[nn.Sequential]:
+    return [part for part in flow.module.modules() if isinstance(part, nn.Sequential)]
 
 
-@INPUTS
-@LIBRARIES
-def test_all_have_the_same_weights(library: str, frequencies: int) -> None:
-    ours, theirs = peers.ours(frequencies)[0], peers.LIBRARIES[library](frequencies)[0]
-    assert shapes(theirs) == shapes(ours)
+@ALL_BUILDS
+def test_all_have_the_same_weights(name: str) -> None:
+    kind, library = name.split(", ")
+    sizes = [
+        [[tuple(weight.shape) for weight in network.parameters()] for network in networks_of(BUILDS[each]())]
+        for each in (name, f"{kind}, ours")
+    ]
+    assert sizes[0] == (sizes[1][::-1] if library in FROM_DATA else sizes[1])
+    module = BUILDS[name]().module
+    assert sum(w.numel() for w in module.parameters()) == sum(math.prod(s) for n in sizes[0] for s in n)
 
 
-@INPUTS
-@LIBRARIES
-def test_every_coupling_moves_the_half_that_the_one_before_has_kept(library: str, frequencies: int) -> None:
+@ALL_BUILDS
+def test_every_coupling_moves_the_half_that_the_one_before_has_kept(name: str) -> None:
     """And all are at work: the gradient reaches every network."""
     torch.manual_seed(0)
-    model, log_prob = peers.LIBRARIES[library](frequencies)
-    for weight in model.parameters():
+    flow = BUILDS[name]()
+    for weight in flow.module.parameters():
         nn.init.normal_(weight, std=0.2)
     seen: list[Tensor] = []
-    firsts = [part for part in model.modules() if isinstance(part, nn.Linear) and part.out_features == 32]
-    for first in firsts[::2]:
-        first.register_forward_hook(lambda _, given, __: seen.append(given[0][:, 0]))
-    log_prob(torch.randn(50, 2)).mean().backward()
-    assert all(weight.grad.abs().max() > 0 for weight in model.parameters())
-    assert len(seen) == peers.COUPLINGS
+    for network in networks_of(flow):
+        network.register_forward_hook(lambda _, given, __: seen.append(given[0][:, 0]))
+    flow.log_prob(torch.randn(50, 2)).mean().backward()
+    assert all(weight.grad.abs().max() > 0 for weight in flow.module.parameters())
+    assert len(seen) == len(networks_of(flow))
     assert all((one - other).abs().max() > 0.1 for one, other in zip(seen, seen[1:]))
 
 
-@INPUTS
-@LIBRARIES
-def test_a_step_lowers_the_loss(library: str, frequencies: int) -> None:
+class Translated(nn.Sequential):
+    """A network, and then a function of what it says."""
+
+    def __init__(self, network: nn.Module, translate: Callable[[Tensor], Tensor]) -> None:
+        super().__init__(network)
+        self.translate = translate
+
+    def forward(self, seen: Tensor) -> Tensor:
+        return self.translate(super().forward(seen))
+
+
+def given_our_words(ours: Flow, theirs: Flow, library: str, translate: Callable[[Tensor], Tensor]) -> Flow:
+    """Their flow with the weights of ours, which says in its own way what ours says."""
+    own = networks_of(ours)[:: -1 if library in FROM_DATA else 1]
+    holders = [part for part in theirs.module.modules() if isinstance(part, peers.Conditioner)]
+    for mine, holder in zip(own, holders, strict=True):
+        holder.network.load_state_dict(mine.state_dict())
+        holder.network = Translated(holder.network, translate)
+    return theirs
+
+
+def softly(value: Tensor, bound: float) -> Tensor:
+    """What zuko's soft bound turns into this value."""
+    return value / (1 - value.abs() / bound)
+
+
+def affine_words(library: str, numbers: Tensor) -> Tensor:
+    log_scale, shift = numbers[:, :1].tanh(), numbers[:, 1:]
+    scale = (-log_scale).exp()  # from data to noise
+    if library == "normflows":
+        return torch.cat([shift, log_scale], dim=1)
+    if library == "nflows":
+        return torch.cat([-shift * scale, (scale - 1e-3).logit() - 2], dim=1)
+    return torch.cat([-shift * scale, softly(-log_scale, math.log(1e3))], dim=1)
+
+
+def spline_words(library: str, numbers: Tensor) -> Tensor:
+    bins = peers_spline.BINS
+    *sizes, log_slopes = numbers.split([bins, bins, bins - 1], dim=1)
+    shares = [splines.LEAST + (1 - bins * splines.LEAST) * size.softmax(1) for size in sizes]
+    if library == "zuko":
+        bound = math.log(1e3)
+        sizes = [softly((share * bins).log(), bound / 2) for share in shares]
+        return torch.cat([*sizes, softly(log_slopes, bound)], dim=1)
+    sizes = [(share - 1e-3).log() for share in shares]
+    return torch.cat([*sizes, (log_slopes.exp() - 1e-3).expm1().log()], dim=1)
+
+
+@PEERS
+@pytest.mark.parametrize("frequencies", peers_affine.INPUTS.values())
+def test_the_affine_flow_is_the_same_flow_in_all(library: str, frequencies: int) -> None:
+    """nflows only shrinks on the way to the noise, so here ours only grows on the way to the data."""
     torch.manual_seed(0)
-    training = peers.Training(*peers.LIBRARIES[library](frequencies))
+    ours = peers_affine.ours(frequencies)
+    theirs = peers_affine.LIBRARIES[library](frequencies)
+    for weight in ours.module.parameters():
+        nn.init.normal_(weight, std=0.2)
+    for network in networks_of(ours):
+        with torch.no_grad():
+            network[-1].weight[0] *= 0.02
+            network[-1].bias[0] = 0.3
+    given_our_words(ours, theirs, library, lambda numbers: affine_words(library, numbers))
+    x = 0.5 * torch.randn(200, 2)
+    found = theirs.log_prob(x.flip(1) if library in FROM_DATA else x)  # their first moves the other half
+    assert torch.allclose(found, ours.log_prob(x), atol=1e-3)
+
+
+@PEERS
+def test_the_spline_flow_is_the_same_flow_in_all(library: str) -> None:
+    torch.manual_seed(0)
+    ours, theirs = peers_spline.spline_in_ours(), peers_spline.SPLINE_LIBRARIES[library]()
+    for network in networks_of(ours):
+        nn.init.normal_(network[-1].weight, std=0.2)
+    given_our_words(ours, theirs, library, lambda numbers: spline_words(library, numbers))
+    x = OlympicRings().sample(500)[0]
+    assert ours.log_prob(x).std() > 0.3
+    assert torch.allclose(theirs.log_prob(x), ours.log_prob(x), atol=1e-3)
+
+
+@pytest.mark.parametrize("name", [name for name in BUILDS if "waves" not in name])
+def test_a_step_lowers_the_loss(name: str) -> None:
+    torch.manual_seed(0)
+    flow = BUILDS[name]()
+    training = peers.Training(flow.module, lambda x: -flow.log_prob(x).mean())
     x = 0.5 * torch.randn(256, 2)
     first = training.step(x)
     for _ in range(30):
@@ -55,17 +167,105 @@ def test_a_step_lowers_the_loss(library: str, frequencies: int) -> None:
     assert last < first - 0.05
 
 
+@ALL_BUILDS
+def test_samples_are_points_of_the_plane(name: str) -> None:
+    with torch.no_grad():
+        assert BUILDS[name]().sample(7).shape == (7, 2)
+
+
+@pytest.mark.parametrize("library", [name for name in peers_matching.installed() if name != "ours"])
+def test_matching_is_the_same_loss_in_all(library: str) -> None:
+    """Theirs is a mean over the coordinates, ours a sum; and the times are drawn in other ways."""
+    torch.manual_seed(0)
+    field, x1 = VelocityField(), OlympicRings().sample(50_000)[0]
+    with torch.no_grad():
+        theirs = peers_matching.LOSSES[library]()(field, x1)
+        assert 2 * theirs == pytest.approx(peers_matching.loss_of_ours(field, x1).item(), rel=0.02)
+
+
+@pytest.mark.skipif("flow_matching" not in peers_matching.installed(), reason="flow_matching is not here")
+@pytest.mark.parametrize("task", ["sampling", "density"])
+def test_the_solver_of_flow_matching_takes_the_same_steps(
+    task: str, randomized: Callable[..., nn.Module]
+) -> None:
+    field, x, found = randomized(VelocityField(), size=0.5), 0.5 * torch.randn(20, 2), []
+    for library in ("ours", "flow_matching"):
+        torch.manual_seed(1)
+        found.append(peers_matching.SOLVERS[library](field, x)[task]().detach())
+    assert torch.allclose(*found, atol=1e-3)
+
+
 def test_ratios_are_taken_round_by_round() -> None:
     seconds = {"ours": [1.0, 4.0, 3.0], "slow": [2.0, 16.0, 12.0], "fast": [1.0, 2.0, 1.5]}
-    found = peers.compare(seconds)
+    found = turns.compare(seconds)
     assert found["slow"] == [0.5, 0.25, 0.25]
-    assert found[peers.FASTEST] == found["fast"] == [1.0, 2.0, 2.0]
+    assert found[turns.FASTEST] == found["fast"] == [1.0, 2.0, 2.0]
 
 
-def test_every_library_takes_its_turn() -> None:
-    seconds = peers.measure_peers(0, rounds=2, steps=6)
-    assert list(seconds) == list(peers.LIBRARIES)
-    assert all(len(values) == 2 and min(values) > 0 for values in seconds.values())
+def test_every_work_takes_its_turn() -> None:
+    order: list[str] = []
+    works = {name: lambda name=name: order.append(name) for name in "abc"}
+    seconds = turns.take_turns(works, rounds=2, turns=3, calls=1)
+    assert list(seconds) == list("abc") and all(len(values) == 2 for values in seconds.values())
+    assert "".join(order[6:]) == 2 * "abcbcacab"  # after two calls of each that are not counted
+
+
+def test_a_comparison_is_noted_with_its_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The records of a GPU stand beside those of the CPU, and replace only their own."""
+    for module in (peers, result_files):
+        monkeypatch.setattr(module, "RESULTS", tmp_path)
+    works = {library: peers_matching.matching_works(library) for library in peers_matching.installed()}
+    records = peers.peer_records("here", works, rounds=2, turns=1, calls=1)
+    assert {record["task"] for record in records} == {"training step", "sampling", "density"}
+    peers.note_peers("some", records)
+    monkeypatch.setattr(peers, "machine", lambda device: {"cpu": "none"})
+    peers.note_peers("some", [], device="cuda")
+    peers.note_peers("some", records)
+    noted = result_files.read_records("some")
+    assert [record["device"] for record in noted] == ["cuda"] + ["cpu"] * (1 + len(records))
+    assert all(min(values) > 0 for values in noted[2]["seconds_a_call"].values())
+
+
+def test_a_share_of_the_peak_is_a_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peak, "SIZES", (64,))
+    found = peak.share_of_peak("flow matching", peak.product_peak(repeats=3)[64])
+    weights = sum(weight.numel() for weight in VelocityField().parameters() if weight.ndim == 2)
+    # Forward once and backward twice, but for the first layer, whose input needs no gradient.
+    assert 4 * weights < found["operations"] / found["batch"] < 6 * weights
+    assert found["share"] > 0
+
+
+def test_what_grows_is_a_training_step_or_a_sample() -> None:
+    assert growth.training_work("spline flow", 64, "cpu", dim=3)() > 0
+    assert growth.sampling_work(2, "cpu")().shape == (growth.BATCH, 2)
+
+
+@pytest.mark.parametrize("name", peer_quality.CANDIDATES)
+def test_a_recipe_comes_nearer_to_the_rings(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second is enough to be nearer than noise of the same variance; every mark is noted."""
+    if name.startswith("torchcfm"):
+        pytest.importorskip("torchcfm")
+    for constant, points in (("JUDGED", 300), ("FIELD_JUDGED", 100), ("POINTS", 5000)):
+        monkeypatch.setattr(peer_quality, constant, points)
+    record = peer_quality.measure_quality(name, marks=(0.2, 1.0))
+    assert [at["cpu_seconds"] for at in record["trace"]] == [0.2, 1.0]
+    noise = math.log(2 * math.pi) + 1 - OlympicRings().entropy()
+    assert 0 < record["trace"][-1]["kl"] < noise + 0.1
+    assert 0 < record["trace"][0]["steps"] < record["trace"][1]["steps"]
+
+
+def test_the_tables_of_the_page_are_those_of_the_records() -> None:
+    page = (BOOK / "benchmarks.md").read_text(encoding="utf-8")
+    for name, table in run.TABLES.items():
+        assert (BOOK / f"{name}_table.md").read_text(encoding="utf-8") == table()
+        assert f"{{include}} {name}_table.md" in page
+
+
+@pytest.mark.parametrize("name", ["peers_affine", "peers_spline", "peers_matching", "peak", "peer_quality"])
+def test_the_records_say_where_and_when(name: str) -> None:
+    about = result_files.read_records(name)[0]["machine"]
+    assert about["threads"] == 1
+    assert set(about) >= {"cpu", "cores", "device", "torch", "date"}
 
 
 @pytest.mark.parametrize("family", finite_data.FAMILIES)

@@ -1,5 +1,6 @@
 """Training against optima and schedules known in closed form; and models on disk, come what may."""
 
+import copy
 import math
 import os
 import stat
@@ -18,7 +19,7 @@ from helpers.distributions import UniformBox
 from helpers.flows import AffineCoupling, NormalizingFlow, Permutation, affine_flow, spline_flow
 from helpers.matching import VelocityField
 from helpers.rings import OlympicRings
-from helpers.training import fit, learning_rate, load, save
+from helpers.training import as_one, fit, learning_rate, load, save
 
 
 class Gaussian(nn.Module):
@@ -242,6 +243,34 @@ def test_a_loss_that_cannot_train_the_model_is_named() -> None:
         fit(model, other.loss, data, steps=2)
     with pytest.raises(ValueError, match=r"loss returned shape \(256,\); it must be one number"):
         fit(model, lambda x: (x - model.loc) ** 2, data, steps=2)
+
+
+def test_joined_parameters_take_the_steps_that_they_take_alone() -> None:
+    torch.manual_seed(0)
+    alone = affine_flow(couplings=2)
+    joined, x = copy.deepcopy(alone), torch.randn(64, 2)
+    whole = as_one(list(joined.parameters()))
+    for flow, parameters in ((alone, list(alone.parameters())), (joined, [whole])):
+        optimizer = torch.optim.Adam(parameters, lr=1e-2)
+        for _ in range(5):
+            optimizer.zero_grad(set_to_none=False)
+            (-flow.log_prob(x).mean()).backward()
+            nn.utils.clip_grad_norm_(parameters, 0.1)
+            optimizer.step()
+    for one, other in zip(alone.parameters(), joined.parameters()):
+        assert torch.allclose(one, other, atol=1e-6)
+
+
+def test_parameters_are_parts_of_one_only_while_they_are_trained() -> None:
+    model = nn.Linear(2, 3)
+    fit(model, lambda x: model(x).square().mean(), torch.randn(20, 2), steps=2)
+    assert model.weight.untyped_storage().nbytes() == 4 * 6
+
+
+def test_parameters_of_several_types_cannot_be_joined() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2).double())
+    with pytest.raises(TypeError, match=r"dtypes torch.float32, torch.float64; they must have one"):
+        as_one(list(model.parameters()))
 
 
 def test_data_that_carry_a_gradient_are_left_alone() -> None:

@@ -157,7 +157,7 @@ FAULTS = [
     Fault(
         "the way back goes through the layers in the same order",
         FLOWS,
-        "for layer in reversed(self.layers):",
+        "for layer in reversed(list(self.layers)):",
         "for layer in self.layers:",
         "test_layers test_flows 03",
     ),
@@ -428,8 +428,8 @@ FAULTS = [
     Fault(
         "no clipping",
         TRAINING,
-        "clip_grad_norm_(parameters, clip)",
-        "clip_grad_norm_(parameters, math.inf)",
+        "clip_grad_norm_(whole, clip)",
+        "clip_grad_norm_(whole, math.inf)",
         "test_training",
     ),
     Fault(
@@ -442,7 +442,7 @@ FAULTS = [
     Fault(
         "gradients are not zeroed",
         TRAINING,
-        "            optimizer.zero_grad()\n",
+        "            optimizer.zero_grad(set_to_none=False)  # or it would let go of the parts' gradients\n",
         "",
         "test_training",
     ),
