@@ -48,9 +48,7 @@ class Rings:
         self.radii = torch.stack([_of_each(inner, "inner", centres), _of_each(outer, "outer", centres)], 1)
         for c, (low, high) in enumerate(self.radii.tolist()):
             if not 0 <= low < high < math.inf:
-                raise ValueError(
-                    f"ring {c} has inner {low}, outer {high}; finite 0 <= inner < outer is wanted"
-                )
+                raise ValueError(f"ring {c} has inner {low}, outer {high}; needs finite 0 <= inner < outer")
             if high - low < 1e-5 * (high + float(self.centres[c].norm())):  # sample would hardly hit it
                 raise ValueError(f"ring {c} has inner {low}, outer {high}; it is too thin for float32")
         self.areas: Float[Tensor, " rings"] = math.pi * self.radii.square().diff(dim=1)[:, 0]
