@@ -1,57 +1,68 @@
-"""The five Olympic rings: a two-dimensional distribution of which everything is known exactly."""
+"""Rings in the plane, a distribution of which everything is known exactly; and the five Olympic ones."""
 
 import math
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from helpers.validation import require_count, require_finite, require_labels, require_points
+from helpers.arcs import overlaps
+from helpers.validation import require_count, require_finite, require_labels, require_one_each, require_points
 
-__all__ = ["NAMES", "OlympicRings"]
+__all__ = ["NAMES", "OlympicRings", "Rings"]
 
-NAMES = ("blue", "black", "red", "yellow", "green")
-
-# The drawing: five annuli of inner radius 0.875 and outer radius 1.125.
-DRAWN_CENTRES = torch.tensor([[0, 0], [2, 0], [4, 0], [1, -1], [3, -1]], dtype=torch.float64, device="cpu")
-DRAWN_INNER, DRAWN_OUTER = 0.875, 1.125
-DRAWN_STAR = torch.tensor([[2, 1]], dtype=torch.float64, device="cpu")  # the top of the black ring
+Radius = float | int | Float[Tensor, " rings"]
 
 
-class OlympicRings:
-    """Pick one of five rings at random, then a point of it uniformly by area.
+class Rings:
+    """Pick one of some rings at random, then a point of it uniformly by area. All results are in nats.
 
-    The drawing is shifted to mean zero and divided by **one** number, so that the variance of the
-    two coordinates is 1 on average and circles stay circles. All results are in nats.
+    Args:
+        centres: (rings, 2), at least one.
+        inner, outer: radii between which a ring lies, 0 <= inner < outer: one number for all rings, or
+            (rings,). With an inner radius of 0 it is a disc.
 
     Attributes:
-        centres: (5, 2) centres of the rings, in the order of `NAMES`.
-        inner, outer: radii between which every ring lies.
-        area: area of one ring.
+        centres: (rings, 2), in float64, as are the others.
+        radii: (rings, 2) inner and outer radius of each ring.
+        areas: (rings,) area of each ring.
+
+    Raises:
+        TypeError: `centres` is no floating-point tensor, or a radius neither a number nor a tensor.
+        ValueError: there is no ring, a shape does not fit, an entry is infinite or nan, a radius lies outside
+            of 0 <= inner < outer, or a ring is so thin that it has hardly a point in float32.
 
     Example:
-        >>> rings = OlympicRings()
-        >>> rings.log_prob(rings.star)
-        tensor([-1.5738])
-        >>> round(rings.entropy(), 6)
-        1.413273
+        >>> rings = Rings(torch.tensor([[0.0, 0.0], [1.0, 0.0]]), 0, 1)  # two discs
+        >>> rings.coverage()
+        tensor([0.6090, 0.3910], dtype=torch.float64)
+        >>> round(rings.mutual_information(), 4)  # log 2, less what is lost where both could be meant
+        0.4221
     """
 
-    def __init__(self) -> None:
-        mean = DRAWN_CENTRES.mean(0)
-        # Per axis: the variance of the centres, plus half the mean squared radius of one ring.
-        variance = DRAWN_CENTRES.var(0, unbiased=False) + (DRAWN_INNER**2 + DRAWN_OUTER**2) / 4
-        self.scale = math.sqrt(variance.mean())
-        self.centres: Float[Tensor, "5 2"] = (DRAWN_CENTRES - mean) / self.scale
-        self.inner, self.outer = DRAWN_INNER / self.scale, DRAWN_OUTER / self.scale
-        self.area = math.pi * (self.outer**2 - self.inner**2)
-        self._star: Float[Tensor, "1 2"] = (DRAWN_STAR - mean) / self.scale
+    def __init__(self, centres: Float[Tensor, "rings 2"], inner: Radius, outer: Radius) -> None:
+        require_points(centres, 2, "centres")
+        require_finite(centres, "centres")
+        require_count(len(centres), "number of centres")
+        self.centres = centres.detach().to("cpu", torch.float64)
+        self.radii = torch.stack([_of_each(inner, "inner", centres), _of_each(outer, "outer", centres)], 1)
+        for c, (low, high) in enumerate(self.radii.tolist()):
+            if not 0 <= low < high < math.inf:
+                raise ValueError(f"ring {c} has inner {low}, outer {high}; needs finite 0 <= inner < outer")
+            if high - low < 1e-5 * (high + float(self.centres[c].norm())):  # sample would hardly hit it
+                raise ValueError(f"ring {c} has inner {low}, outer {high}; it is too thin for float32")
+        self.areas: Float[Tensor, " rings"] = math.pi * self.radii.square().diff(dim=1)[:, 0]
 
-    @property
-    def star(self) -> Float[Tensor, "1 2"]:
-        """The point that the book follows, the top of the black ring, in torch's default dtype."""
-        return self._star.to(torch.get_default_dtype())
+    def __len__(self) -> int:
+        return len(self.centres)
+
+    def mean(self) -> Float[Tensor, " 2"]:
+        """Mean of the distribution."""
+        return self.centres.mean(0)
+
+    def variance(self) -> Float[Tensor, " 2"]:
+        """Variance of each coordinate: that of the centres, plus half the mean squared radius of a ring."""
+        return self.centres.var(0, unbiased=False) + self.radii.square().sum(1).mean() / 4
 
     def sample(
         self, n: int, ring: Int[Tensor, " n"] | None = None
@@ -64,11 +75,11 @@ class OlympicRings:
 
         Returns:
             x: (n, 2) points, in torch's default dtype.
-            ring: (n,) labels in 0..4.
+            ring: (n,) labels in 0..rings-1.
 
         Raises:
             TypeError: `n` is no whole number, or `ring` no tensor of integers.
-            ValueError: `n` is below 1, or `ring` is not n labels in 0..4.
+            ValueError: `n` is below 1, or `ring` is not n labels in 0..rings-1.
 
         Example:
             >>> _ = torch.manual_seed(0)
@@ -78,8 +89,8 @@ class OlympicRings:
         """
         require_count(n)
         if ring is None:
-            ring = torch.randint(5, (n,), device="cpu")  # so that a seed means the same on every device
-        require_labels(ring, n)
+            ring = torch.randint(len(self), (n,), device="cpu")  # a seed means the same on every device
+        require_labels(ring, n, len(self))
         x = self._draw(ring)
         # Rounding to float32 can push a point across an edge; such a point is drawn again.
         while (lost := ~self.covers(x).gather(1, ring[:, None]).squeeze(1)).any():
@@ -89,12 +100,13 @@ class OlympicRings:
     def _draw(self, ring: Int[Tensor, " n"]) -> Float[Tensor, "n 2"]:
         # Uniform by area: the square of the radius is uniform between the squares of the edges.
         share, turn = torch.rand(2, len(ring), dtype=torch.float64, device="cpu")
-        radius = (self.inner**2 + share * (self.outer**2 - self.inner**2)).sqrt()
+        inner, outer = self.radii[ring].unbind(1)
+        radius = (inner**2 + share * (outer**2 - inner**2)).sqrt()
         angle = 2 * math.pi * turn
         offset = radius[:, None] * torch.stack([angle.cos(), angle.sin()], dim=1)
         return (self.centres[ring] + offset).to(torch.get_default_dtype())
 
-    def covers(self, x: Float[Tensor, "batch 2"]) -> Bool[Tensor, "batch 5"]:
+    def covers(self, x: Float[Tensor, "batch 2"]) -> Bool[Tensor, "batch rings"]:
         """Which rings cover each point, edges included.
 
         Raises:
@@ -104,9 +116,9 @@ class OlympicRings:
         require_points(x, 2)
         require_finite(x)
         # In float64, and without the matrix product that cdist would use: edges must be sharp.
-        offset = x.detach().double()[:, None] - self.centres.to(x.device)
-        distance = offset.norm(dim=-1)
-        return (distance >= self.inner) & (distance <= self.outer)
+        distance = (x.detach().double()[:, None] - self.centres.to(x.device)).norm(dim=-1)
+        inner, outer = self.radii.to(x.device).unbind(1)
+        return (distance >= inner) & (distance <= outer)
 
     def on_rings(self, x: Float[Tensor, "batch 2"]) -> Bool[Tensor, " batch"]:
         """Whether any ring covers each point."""
@@ -115,7 +127,7 @@ class OlympicRings:
     def log_prob(
         self, x: Float[Tensor, "batch 2"], ring: Int[Tensor, " batch"] | None = None
     ) -> Float[Tensor, " batch"]:
-        """Log-density at x, of all five rings or of one; -inf where there is no mass.
+        """Log-density at x, of all rings or of one; -inf where there is no mass.
 
         Args:
             x: (batch, 2) points.
@@ -123,90 +135,83 @@ class OlympicRings:
 
         Raises:
             TypeError: `x` is no floating-point tensor, or `ring` no tensor of integers.
-            ValueError: `x` is not finite points, or `ring` is not (batch,) labels in 0..4.
+            ValueError: `x` is not finite points, or `ring` is not (batch,) labels in 0..rings-1.
         """
-        covers = self.covers(x)
+        covers, areas = self.covers(x), self.areas.to(x.device)
         if ring is None:
-            return (covers.sum(1).double() / (5 * self.area)).log().to(x.dtype)
-        require_labels(ring, len(x))
-        return (covers.gather(1, ring[:, None]).squeeze(1).double() / self.area).log().to(x.dtype)
+            return (covers / (len(self) * areas)).sum(1).log().to(x.dtype)
+        require_labels(ring, len(x), len(self))
+        return (covers.gather(1, ring[:, None]).squeeze(1) / areas[ring]).log().to(x.dtype)
 
-    def posterior(self, x: Float[Tensor, "batch 2"]) -> Float[Tensor, "batch 5"]:
+    def posterior(self, x: Float[Tensor, "batch 2"]) -> Float[Tensor, "batch rings"]:
         """Probability of each ring given the point; nan off the rings, where no ring could be it."""
-        covers = self.covers(x).to(x.dtype)
-        return covers / covers.sum(1, keepdim=True)
+        each = self.covers(x) / self.areas.to(x.device)
+        return (each / each.sum(1, keepdim=True)).to(x.dtype)
 
-    def coverage(self) -> Float[Tensor, " 3"]:
-        """Share of the points that one, two and three rings cover.
-
-        The circle of radius rho about a centre meets the edges of the other rings in known angles,
-        so the share of the circle under each number of rings is exact. What is left is an integral
-        over rho; it is cut where the picture changes (where the circle touches an edge, or passes
-        through a crossing of two edges), and each piece is smooth but for square roots at its ends,
-        which the substitution rho = mid - half cos(s) removes. Gauss-Legendre does the rest.
-        """
-        nodes, weights = np.polynomial.legendre.leggauss(40)
-        angle, weights = math.pi / 2 * (nodes + 1), weights * math.pi / 2
-        share = torch.zeros(3, dtype=torch.float64, device="cpu")
-        for c in range(5):
-            cuts = self._changes(c)
-            for low, high in zip(cuts, cuts[1:]):
-                radii = (low + high) / 2 - (high - low) / 2 * np.cos(angle)
-                measure = weights * np.sin(angle) * (high - low) / 2 * 2 * math.pi * radii
-                for radius, weight in zip(radii, measure):
-                    share += weight / (5 * self.area) * self._shares_of_circle(c, radius)
-        return share
-
-    def _changes(self, c: int) -> list[float]:
-        """Radii about centre c at which the arcs under other rings appear, vanish or change order."""
-        centres, edges = self.centres.numpy(), (self.inner, self.outer)
-        away = [k for k in range(5) if k != c]
-        gap = {k: float(np.linalg.norm(centres[k] - centres[c])) for k in away}
-        radii = [abs(gap[k] + sign * edge) for k in away for sign in (-1, 1) for edge in edges]
-        circles = [(centres[k], edge) for k in away for edge in edges]
-        for i, (p, r) in enumerate(circles):
-            for q, s in circles[:i]:
-                apart = float(np.linalg.norm(q - p))
-                if abs(r - s) < apart < r + s:  # the two edges cross in two points
-                    along = (apart**2 + r**2 - s**2) / (2 * apart)
-                    unit, across = (q - p) / apart, math.sqrt(r**2 - along**2)
-                    normal = np.array([-unit[1], unit[0]])
-                    for side in (-across, across):
-                        crossing = p + along * unit + side * normal
-                        radii.append(float(np.linalg.norm(crossing - centres[c])))
-        inside = [r for r in radii if self.inner < r < self.outer]
-        return [self.inner, *sorted(inside), self.outer]
-
-    def _shares_of_circle(self, c: int, radius: float) -> Float[Tensor, " 3"]:
-        """Share of the circle about centre c that lies under one, two and three rings."""
-        starts_and_ends = [0.0, 2 * math.pi]
-        arcs = []  # (middle, smallest, largest angle from the middle), for each other ring
-        for k in (k for k in range(5) if k != c):
-            offset = self.centres[k] - self.centres[c]
-            gap, middle = float(offset.norm()), math.atan2(offset[1], offset[0])
-            # A point at angle a from the middle is at squared distance gap^2 + rho^2 - 2 gap rho cos a.
-            cosines = [(gap**2 + radius**2 - e**2) / (2 * gap * radius) for e in (self.inner, self.outer)]
-            near, far = (math.acos(min(1.0, max(-1.0, cosine))) for cosine in cosines)
-            arcs.append((middle, near, far))
-            starts_and_ends += [(middle + s * a) % (2 * math.pi) for s in (-1, 1) for a in (near, far)]
-        cuts = np.sort(starts_and_ends)
-        middles, lengths = (cuts[1:] + cuts[:-1]) / 2, np.diff(cuts)
-        count = np.ones_like(middles)
-        for middle, near, far in arcs:
-            away = np.abs((middles - middle + math.pi) % (2 * math.pi) - math.pi)
-            count += (near < away) & (away < far)
-        shares = [lengths[count == m].sum() / (2 * math.pi) for m in (1, 2, 3)]
-        return torch.tensor(shares, dtype=torch.float64, device="cpu")
+    def coverage(self) -> Float[Tensor, " most"]:
+        """Share of the points that one ring covers, two rings, and so on to the most that meet anywhere."""
+        share, covers = overlaps(self.centres, self.radii)
+        return torch.bincount(covers.sum(1), share)[1:]
 
     def entropy(self) -> float:
-        """Entropy H(x) in nats: log(5 area) minus the mean log number of rings over a point."""
-        counts = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64, device="cpu")
-        return math.log(5 * self.area) - float(self.coverage() @ counts.log())
+        """Entropy H(x) in nats: minus the mean log-density, which is constant where the same rings meet."""
+        share, covers = overlaps(self.centres, self.radii)
+        return -float(share @ (covers / (len(self) * self.areas)).sum(1).log())
 
     def conditional_entropy(self) -> float:
-        """Entropy H(x | class) in nats: the logarithm of one ring's area."""
-        return math.log(self.area)
+        """Entropy H(x | class) in nats: the mean logarithm of a ring's area."""
+        return float(self.areas.log().mean())
 
     def mutual_information(self) -> float:
         """Information I(x; class) in nats that a point gives about its ring."""
         return self.entropy() - self.conditional_entropy()
+
+
+def _of_each(radius: Radius, name: str, centres: Float[Tensor, "rings 2"]) -> Float[Tensor, " rings"]:
+    """One radius for each ring, from one number for all of them or one for each."""
+    if not isinstance(radius, float | int | Tensor):
+        raise TypeError(f"{name} is {radius!r}; it must be a number, or a tensor of one for each ring")
+    radius = torch.as_tensor(radius, dtype=torch.float64, device="cpu").detach()
+    if radius.ndim:
+        require_one_each(radius, len(centres), name)
+    return radius.expand(len(centres))
+
+
+NAMES = ("blue", "black", "red", "yellow", "green")
+
+# The drawing: five annuli of inner radius 0.875 and outer radius 1.125.
+DRAWN_CENTRES = torch.tensor([[0, 0], [2, 0], [4, 0], [1, -1], [3, -1]], dtype=torch.float64, device="cpu")
+DRAWN_INNER, DRAWN_OUTER = 0.875, 1.125
+DRAWN_STAR = torch.tensor([[2, 1]], dtype=torch.float64, device="cpu")  # the top of the black ring
+
+
+class OlympicRings(Rings):
+    """The five rings of the book.
+
+    The drawing is shifted to mean zero and divided by **one** number, so that the variance of the
+    two coordinates is 1 on average and circles stay circles.
+
+    Attributes:
+        inner, outer, area: the radii and the area that all five rings share.
+        scale: by what the drawing is divided.
+
+    Example:
+        >>> rings = OlympicRings()
+        >>> rings.log_prob(rings.star)
+        tensor([-1.5738])
+        >>> round(rings.entropy(), 6)
+        1.413273
+    """
+
+    def __init__(self) -> None:
+        drawn = Rings(DRAWN_CENTRES, DRAWN_INNER, DRAWN_OUTER)
+        self.scale = math.sqrt(drawn.variance().mean())
+        self.inner, self.outer = DRAWN_INNER / self.scale, DRAWN_OUTER / self.scale
+        super().__init__((DRAWN_CENTRES - drawn.mean()) / self.scale, self.inner, self.outer)
+        self.area = math.pi * (self.outer**2 - self.inner**2)
+        self._star: Float[Tensor, "1 2"] = (DRAWN_STAR - drawn.mean()) / self.scale
+
+    @property
+    def star(self) -> Float[Tensor, "1 2"]:
+        """The point that the book follows, the top of the black ring, in torch's default dtype."""
+        return self._star.to(torch.get_default_dtype())

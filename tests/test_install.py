@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parent.parent
 def test_a_wheel_holds_metadata_alone(tmp_path: Path) -> None:
     options = ["--no-deps", "--no-build-isolation", "--quiet", "--disable-pip-version-check"]
     copy = tmp_path / "checkout"  # a build leaves folders behind
-    shutil.copytree(ROOT / "helpers", copy / "helpers", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("helpers", "teaching"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, copy)
     command = [sys.executable, "-m", "pip", "wheel", *options, "--wheel-dir", str(tmp_path), str(copy)]

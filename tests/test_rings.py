@@ -2,7 +2,6 @@
 
 import math
 from functools import cache
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ import torch
 from conftest import RARE
 from numpy.typing import NDArray
 from scipy import stats
-from scipy.special import roots_legendre
+from strips import Strips, strips_of
 
 from helpers.path import RingsPath
 from helpers.rings import NAMES, OlympicRings
@@ -21,49 +20,11 @@ SCALE = math.sqrt((DRAWN.var(axis=0).sum() + (0.875**2 + 1.125**2) / 2) / 2)
 CENTRES = (DRAWN - [2, -0.4]) / SCALE
 INNER, OUTER = 0.875 / SCALE, 1.125 / SCALE
 AREA = math.pi * (OUTER**2 - INNER**2)
-CIRCLES = [(x, y, r) for x, y in CENTRES for r in (INNER, OUTER)]
-
-
-class Strips(NamedTuple):
-    """Horizontal intervals that no circle cuts; `measure` is the area that each stands for."""
-
-    left: NDArray
-    right: NDArray
-    height: NDArray
-    measure: NDArray
-    covers: NDArray  # (5, strips)
-
-    @property
-    def middles(self) -> torch.Tensor:
-        return torch.tensor(np.stack([(self.left + self.right) / 2, self.height], axis=1))
 
 
 @cache
 def strips() -> Strips:
-    """Exact in x, Gauss-Legendre in y between the heights at which the order of the circles changes."""
-    cuts = {y + sign * r for _, y, r in CIRCLES for sign in (-1, 1)}
-    for i, (x0, y0, r0) in enumerate(CIRCLES):
-        for x1, y1, r1 in CIRCLES[:i]:
-            d = math.hypot(x1 - x0, y1 - y0)
-            if abs(r0 - r1) < d < r0 + r1:
-                turn = math.acos((d * d + r0 * r0 - r1 * r1) / (2 * d * r0))
-                towards = math.atan2(y1 - y0, x1 - x0)
-                cuts |= {y0 + r0 * math.sin(towards + sign * turn) for sign in (-1, 1)}
-    low, high = (np.array(sorted(cuts))[part][:, None] for part in (slice(None, -1), slice(1, None)))
-    nodes, weights = roots_legendre(40)
-    # y = middle + half sin(s): the square roots at a circle's top and bottom become smooth.
-    turn = nodes * math.pi / 2
-    height = ((low + high) / 2 + (high - low) / 2 * np.sin(turn)).ravel()
-    weight = ((high - low) / 2 * np.cos(turn) * weights * math.pi / 2).ravel()
-    x, y, r = (np.array(part)[:, None] for part in zip(*CIRCLES))
-    half = np.sqrt(np.clip(r**2 - (height - y) ** 2, 0, None))  # half chords, (circle, height)
-    ends = np.sort(np.concatenate([x - half, x + half]), axis=0)
-    left, right = ends[:-1], ends[1:]
-    away = np.abs((left + right) / 2 - CENTRES[:, 0, None, None])  # (ring, strip, height)
-    covers = (away > half[0::2, None]) & (away < half[1::2, None])
-    tall, heavy = (np.broadcast_to(part, left.shape) for part in (height, weight * (right - left)))
-    wide = right - left > 1e-9  # a strip that thin has its middle on an edge; all together have no mass
-    return Strips(left[wide], right[wide], tall[wide], heavy[wide], covers[:, wide])
+    return strips_of(CENTRES, [[INNER, OUTER]] * 5)
 
 
 def under(multiplicity: int) -> float:

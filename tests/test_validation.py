@@ -12,7 +12,7 @@ import torch
 from helpers.flows import AffineCoupling, NormalizingFlow, Permutation, affine_flow
 from helpers.metrics import kl_to_truth, on_ring_share, round_trip_error, sliced_wasserstein
 from helpers.path import RingsPath
-from helpers.rings import OlympicRings
+from helpers.rings import OlympicRings, Rings
 from helpers.training import fit, load
 from helpers.validation import (
     require_context,
@@ -23,6 +23,7 @@ from helpers.validation import (
     require_positive,
     require_time,
 )
+from teaching.arrangements import random_rings
 
 RINGS, FLOW, BY_CLASS = OlympicRings(), affine_flow(couplings=1), affine_flow(couplings=1, classes=3)
 BY_NUMBERS = affine_flow(couplings=1, features=2)
@@ -133,6 +134,37 @@ BAD: dict[str, tuple[Callable[[], object], type[Exception], list[str]]] = {
     ),
     "path, floor late": (lambda: PATH.loss_floor_at(1.0), ValueError, ["t is 1.0", "[0, 1)"]),
     # rings
+    "centres, a list": (lambda: Rings([[0.0, 0.0]], 0.5, 1), TypeError, ["centres is a list"]),
+    "centres, whole": (lambda: Rings(ONES.long(), 0.5, 1), TypeError, ["centres has dtype torch.int64"]),
+    "centres in space": (lambda: Rings(torch.ones(4, 3), 0.5, 1), ValueError, ["centres", "(4, 3)"]),
+    "centres nan": (lambda: Rings(NAN, 0.5, 1), ValueError, ["centres has 1 entries"]),
+    "no centres": (lambda: Rings(ONES[:0], 0.5, 1), ValueError, ["number of centres is 0", "at least 1"]),
+    "inner, a word": (lambda: Rings(ONES, "half", 1), TypeError, ["inner is 'half'", "number"]),
+    "outer, a list": (lambda: Rings(ONES, 0.5, [1, 1, 1, 1]), TypeError, ["outer is [1, 1, 1, 1]"]),
+    "outer, too few": (lambda: Rings(ONES, 0.5, torch.ones(3)), ValueError, ["outer", "(3,)", "(4,)"]),
+    "inner, a column": (lambda: Rings(ONES, ONES[:, :1] / 2, 1), ValueError, ["inner has shape (4, 1)"]),
+    "inner below 0": (lambda: Rings(ONES, -0.5, 1), ValueError, ["ring 0 has inner -0.5", "0 <= inner"]),
+    "inner above outer": (
+        lambda: Rings(ONES, torch.tensor([0.5, 0.5, 1.5, 0.5]), 1),
+        ValueError,
+        ["ring 2 has inner 1.5, outer 1.0", "inner < outer"],
+    ),
+    "inner is outer": (lambda: Rings(ONES, 1, 1), ValueError, ["inner 1.0, outer 1.0", "inner < outer"]),
+    "outer inf": (lambda: Rings(ONES, 0, math.inf), ValueError, ["outer inf", "finite"]),
+    "inner nan": (lambda: Rings(ONES, math.nan, 1), ValueError, ["inner nan", "finite"]),
+    "thin": (lambda: Rings(ONES, 1, 1 + 1e-7), ValueError, ["ring 0", "too thin"]),
+    "sample ring 2 of 2": (
+        lambda: Rings(ONES[:2], 0, 1).sample(1, torch.tensor([2])),
+        ValueError,
+        ["from 2 to 2", "0..1"],
+    ),
+    "path, ring 2 of 2": (
+        lambda: RingsPath(Rings(ONES[:2], 0, 1)).velocity(STAR, 0.5, torch.tensor([2])),
+        ValueError,
+        ["from 2 to 2", "0..1"],
+    ),
+    "random rings below 0": (lambda: random_rings(-1), ValueError, ["seed is -1", "at least 0"]),
+    "random rings, half": (lambda: random_rings(0.5), TypeError, ["seed is 0.5", "whole number"]),
     "sample none": (lambda: RINGS.sample(0), ValueError, ["n is 0", "at least 1"]),
     "sample a half": (lambda: RINGS.sample(0.5), TypeError, ["n is 0.5", "whole number"]),
     "sample ring 5": (lambda: RINGS.sample(1, torch.tensor([5])), ValueError, ["ring", "5", "0..4"]),

@@ -7,7 +7,9 @@ and numbers of chapters, cheapest first; a mistake in a chapter is tried on that
 from typing import NamedTuple
 
 FLOWS, SPLINES, MATCHING, ODE = (f"helpers/{n}.py" for n in ("flows", "splines", "matching", "ode"))
-TRAINING, METRICS, RINGS, PATH = (f"helpers/{n}.py" for n in ("training", "metrics", "rings", "path"))
+TRAINING, METRICS, RINGS, PATH, ARCS = (
+    f"helpers/{n}.py" for n in ("training", "metrics", "rings", "path", "arcs")
+)
 NETWORKS, BASES, PAGE = (f"helpers/{n}.py" for n in ("networks", "distributions", "page"))
 EMPIRICAL, CALIBRATION, PAIRS = (f"helpers/{n}.py" for n in ("empirical", "calibration", "pairs"))
 TRANSFORMS, INSTRUMENTS, LADDERS = (f"helpers/{n}.py" for n in ("transforms", "instruments", "ladders"))
@@ -514,37 +516,58 @@ FAULTS = [
     Fault(
         "rings drawn uniformly in the radius",
         RINGS,
-        "radius = (self.inner**2 + share * (self.outer**2 - self.inner**2)).sqrt()",
-        "radius = self.inner + share * (self.outer - self.inner)",
+        "radius = (inner**2 + share * (outer**2 - inner**2)).sqrt()",
+        "radius = inner + share * (outer - inner)",
         "test_rings 01",
     ),
     Fault(
         "where rings cross they count once",
         RINGS,
-        "covers.sum(1).double() / (5 * self.area)",
-        "covers.any(1).double() / (5 * self.area)",
+        "(covers / (len(self) * areas)).sum(1)",
+        "(covers / (len(self) * areas)).amax(1)",
         "test_rings 01",
     ),
     Fault(
-        "the entropy of the drawing, before it was scaled",
+        "the entropy forgets how many rings there are",
         RINGS,
-        "return math.log(5 * self.area) -",
-        "return math.log(5 * self.area * self.scale**2) -",
+        "return -float(share @ (covers / (len(self) * self.areas)).sum(1).log())",
+        "return -float(share @ (covers / self.areas).sum(1).log())",
         "test_rings 01",
     ),
     Fault(
         "scaled by the larger variance instead of the mean one",
         RINGS,
-        "math.sqrt(variance.mean())",
-        "math.sqrt(variance.max())",
+        "math.sqrt(drawn.variance().mean())",
+        "math.sqrt(drawn.variance().max())",
         "test_rings 01",
     ),
     Fault(
         "the posterior is not normalized",
         RINGS,
-        "return covers / covers.sum(1, keepdim=True)",
-        "return covers / 5",
+        "(each / each.sum(1, keepdim=True))",
+        "(each / len(self))",
         "test_rings",
+    ),
+    Fault(
+        "the posterior counts rings, whatever their areas",
+        RINGS,
+        "each = self.covers(x) / self.areas.to(x.device)",
+        "each = self.covers(x).double()",
+        "test_arrangements",
+    ),
+    Fault(
+        "the arcs under rings change order, and the integral does not see it",
+        ARCS,
+        "if abs(r - s) + 1e-12 * r < apart < r + s:",
+        "if False:",
+        "test_arrangements",
+    ),
+    Fault(
+        "a point's label does not choose the radii of its ring",
+        PATH,
+        "(part[0, ring][:, None] for part in (centres, radii))",
+        "(centres[0, ring][:, None], radii[:, :1])",
+        "test_arrangements",
     ),
     Fault(
         "the score with the wrong power of 1 - t",
