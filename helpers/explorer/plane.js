@@ -88,8 +88,8 @@ export class Plane {
   }
 
   /** Small squares: many points, fast. */
-  squares(points, indices, colour) {
-    const size = 2.4 * this.dot;
+  squares(points, indices, colour, side = 2.4) {
+    const size = side * this.dot;
     this.pen.fillStyle = colour;
     for (const i of indices) {
       this.pen.fillRect(this.column(points[2 * i]) - size / 2, this.row(points[2 * i + 1]) - size / 2, size, size);
