@@ -1341,6 +1341,8 @@ CONTRAST = """() => {
 def test_it_stands_where_it_teaches() -> None:
     found = [re.search(r"\d+|intro", page)[0] for page in IN_THE_BOOK]
     assert found == ["intro", "03", "05", "08", "09", "10", "11", "12", "13", "17", "18", "19"]
+    told = (ROOT / "book" / "how_to_use.md").read_text(encoding="utf-8").replace("\n", " ")
+    assert "There are twelve, in the introduction and in Chapters 3, 5, 8 to 13 and 17 to 19," in told
 
 
 @pytest.fixture(params=IN_THE_BOOK)
