@@ -85,10 +85,10 @@ function drawStates(figure) {
   if (figure.trace().exact) drawExactEnds(figure, here);
 }
 
-/** Open circles where the exact flow takes the points, and what is missing between, once they are there. */
+/** Crosses where the exact flow takes the points, and what is missing between, once they are there. */
 function drawExactEnds({ plane, progress, traced: { exact, heroes } }, here) {
   for (let i = 0; i < exact.length / 2; i++) {
-    plane.circle(exact[2 * i], exact[2 * i + 1], i < heroes.length ? 7 : 3.5, { width: 1.2 });
+    plane.cross(exact[2 * i], exact[2 * i + 1], i < heroes.length ? 6 : 3.5, { width: i < heroes.length ? 2 : 1.4 });
     if (progress === 1) plane.way([here, exact], i, { width: 1.2 });
   }
 }

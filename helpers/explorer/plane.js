@@ -66,6 +66,17 @@ export class Plane {
     pen.globalAlpha = 1;
   }
 
+  /** A leaning cross; `size` is that of an arm, in dots. */
+  cross(x, y, size, style) {
+    const column = this.column(x), row = this.row(y), arm = size * this.dot;
+    this.stroke((pen) => {
+      for (const lean of [-1, 1]) {
+        pen.moveTo(column - arm, row - lean * arm);
+        pen.lineTo(column + arm, row + lean * arm);
+      }
+    }, style);
+  }
+
   /** The star of the book's figures. */
   star(x, y) {
     const { pen } = this, size = 11 * this.dot;

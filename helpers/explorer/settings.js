@@ -14,7 +14,7 @@ export const DEFAULTS = {
 export const OF_A_TABLE = { learned: "of the table", exact: "of the rings" };
 
 /** What a slider is called, and its values. */
-export const SLIDERS = { level: ["Noise κ", [0, 0.1, 0.25, 0.5, 1, 2, 4]] };
+export const SLIDERS = { level: ["Level κ", [0, 0.1, 0.25, 0.5, 1, 2, 4]] };
 
 /** What each list of choices is called, and its values with their texts. */
 export const CHOICES = {

@@ -47,7 +47,7 @@ const STYLE = `
   @container fr-live (min-width: 34rem) { .fr-choices label { grid-column: span var(--wide); } }
   @container fr-live (max-width: 26rem) { .fr-live .fr-said { min-height: 5.8em; } }
   @media (pointer: coarse) {
-    .fr-live :is(button, select, .fr-tick) { min-height: 2.75rem; }
+    .fr-live :is(button, select, .fr-tick, .fr-choices input[type="range"]) { min-height: 2.75rem; }
     .fr-live:not(:has(canvas:focus-visible)) .fr-hint .mouse { visibility: hidden; }
     .fr-live:not(:has(canvas:focus-visible)) .fr-hint .finger { visibility: visible; }
   }
