@@ -19,17 +19,19 @@ from helpers import ode
 from helpers.distributions import StandardNormal
 from helpers.empirical import EmpiricalPath
 from helpers.explorer import CONTROLS, HEIGHT, PARTS, WIDTH, cloud_noise, describe, explorer_html
+from helpers.flow_maps import FlowMap
 from helpers.flows import Coupling, NormalizingFlow, Permutation, affine_flow
 from helpers.matching import VelocityField
 from helpers.path import RingsPath
 from helpers.rings import OlympicRings
+from helpers.sde import noisy_step
 from helpers.training import load
 
 FLOWS = [name for name in BUILDERS if "spline" in name or "affine" in name]
 FIELDS = [name for name in BUILDERS if "matching" in name]
 STEPS = 8
 WHAT_A_PAGE_MAY_WEIGH = 150_000  # bytes, beyond the script that all pages share
-WHAT_THE_SCRIPT_MAY_WEIGH = 79_000
+WHAT_THE_SCRIPT_MAY_WEIGH = 89_000
 FOLDER = ROOT / "helpers" / "explorer"
 FILES = {part: (FOLDER / f"{part}.js").read_text(encoding="utf-8") for part in PARTS}
 PAGE = explorer_html(affine_flow(couplings=1), "any", "A page", ["grid"])
@@ -378,13 +380,132 @@ def test_paths_along_the_field_of_a_table(tab: Page) -> None:
         assert torch.cdist(ours[-1], known.points).min(1).values.max() < 2e-3
 
 
+# A flow map beside helpers/flow_maps.py, and its judge.
+
+
+def wild_map(smooth: bool = True) -> FlowMap:
+    """With weights on which nothing is special."""
+    torch.manual_seed(7)
+    flow_map = FlowMap(hidden=24, smooth=smooth)
+    nn.init.normal_(flow_map.network[-1].weight, std=0.2)
+    return flow_map.requires_grad_(False)
+
+
+@pytest.mark.parametrize("smooth", [True, False])
+@pytest.mark.parametrize("times", [(0.0, 1.0), (0.2, 0.7), (0.4, 0.4), (0.0, 0.0), (1.0, 1.0)])
+def test_a_mean_velocity(tab: Page, times: tuple[float, float], smooth: bool) -> None:
+    flow_map = wild_map(smooth).double()
+    x = 2 * torch.randn(200, 2, dtype=torch.float64)
+    ask = """([spec, points, s, t]) => {
+        const v = new Float64Array(points.length);
+        FiveRings.load(spec).velocities(points, s, [], v, t);
+        return [...v];
+    }"""
+    given = [describe(flow_map), x.flatten().tolist(), *times]
+    v = torch.tensor(tab.evaluate(ask, given), dtype=torch.float64)
+    assert (v.view(-1, 2) - flow_map(x, *times)).abs().max() < 1e-8
+
+
+@pytest.mark.parametrize("jumps", [1, 2, 8])
+def test_jumps(tab: Page, jumps: int) -> None:
+    flow_map, z = wild_map().double(), cloud_noise(200)
+    ours = follow(tab, describe(flow_map), z, None, steps=jumps)
+    assert ours.shape == (jumps + 1, 200, 2)
+    assert (ours[-1] - flow_map.carry(z, jumps)).abs().max() < 1e-8
+
+
+def test_the_ends_of_the_exact_flow(tab: Page) -> None:
+    """Beside chapter 18's own: steps that shrink to t = 0.999, and there the best guess."""
+    path, z = RingsPath(OlympicRings()), cloud_noise(500)
+    times = 1 - 0.001 ** torch.linspace(0, 1, 121, dtype=torch.float64)
+    theirs = path.mean(ode.integrate(path.velocity, z, times), 0.999)
+    ask = """([rings, points]) => {
+        const labels = new Int8Array(points.length / 2).fill(-1), exact = new FiveRings.ExactField(rings);
+        return [...FiveRings.finish(FiveRings.exactEnds({ exact }, points, labels))];
+    }"""
+    ours = torch.tensor(tab.evaluate(ask, [about_rings(), z.flatten().tolist()]), dtype=torch.float64)
+    off = (ours.view(-1, 2) - theirs).norm(dim=1)
+    assert off.median() < 1e-4
+    assert off.quantile(0.98) < 5e-3  # the others begin beside a tear
+
+
+# Steps with noise beside helpers/sde.py.
+
+
+@pytest.mark.parametrize("push", [True, False])
+@pytest.mark.parametrize("level", [0.25, 1, 4])
+def test_steps_with_noise(tab: Page, level: float, push: bool) -> None:
+    """The numbers that the page draws, put into the helper's step; without the push into Euler's."""
+    field, n, steps = committed("matching").double(), 60, 8
+    z = cloud_noise(n)
+    settings = {"late": 1, "steps": steps, "level": level, "push": push, "seed": 7}
+    ours = follow(tab, describe(field), z, None, **settings)
+    draw = """n => {
+        const uniform = FiveRings.uniforms(7);
+        return Array.from({ length: n }, () => FiveRings.normalPair(uniform));
+    }"""
+    fresh = torch.tensor(tab.evaluate(draw, n * steps), dtype=torch.float64).view(steps, n, 2)
+    x = z
+    for k, noise in enumerate(fresh):
+        t, later = k / steps, (k + 1) / steps
+        with torch.no_grad():
+            v = field(x, t)
+        centre, width = noisy_step(x, v, t, later, level)
+        x = (centre if push else x + v / steps) + width * noise
+        assert (ours[k + 1] - x).norm(dim=1).max() < 1e-8
+
+
+@pytest.mark.parametrize("push", [True, False])
+def test_level_0_is_eulers_method(tab: Page, push: bool) -> None:
+    spec, z = describe(committed("matching")), cloud_noise(100)
+    given = {"late": 1, "method": "euler"}
+    stirred = follow(tab, spec, z, None, level=0, push=push, seed=7, **given)
+    assert (stirred - follow(tab, spec, z, None, **given)).abs().max() < 1e-12
+
+
+def p_value(x: Tensor, t: float) -> float:
+    """That the points are drawn from the path at time t, by chi-squared over squares of the plane."""
+    fine = (torch.arange(-180, 180, dtype=torch.float64) + 0.5) / 60
+    density = RingsPath(OlympicRings()).log_prob(torch.cartesian_prod(fine, fine), t).exp()
+    mass = (density / 60**2).view(18, 20, 18, 20).sum((1, 3))
+    squares, often = torch.arange(-9, 10, dtype=torch.float64) / 3, mass * len(x) > 5
+    found = torch.histogramdd(x, [squares, squares]).hist
+    counted = torch.cat([found[often], len(x) - found[often].sum()[None]])
+    expected = torch.cat([mass[often], 1 - mass[often].sum()[None]]) * len(x)
+    return stats.chisquare(counted.numpy(), expected.numpy()).pvalue
+
+
+@pytest.mark.parametrize("level", [0, 0.25, 1])
+def test_a_crowd_with_noise_is_spread_as_the_path(tab: Page, level: float) -> None:
+    """In the pieces of the figure, each with a seed of its own; and not without the push."""
+    ask = """([rings, spec, points, settings]) => {
+        const models = FiveRings.loadModels({ model: spec, rings });
+        const labels = new Int8Array(points.length / 2).fill(-1), ends = [];
+        const parts = FiveRings.COMPUTATIONS.cloud(models, { settings, points, labels, from: 0 });
+        for (const { states } of parts) if (states) ends.push(...states[160]);
+        return ends;
+    }"""
+    torch.manual_seed(8)
+    z = torch.randn(2000, 2).double()
+    spec, settings = describe(VelocityField()), {"way": "forward", "late": 1, "steps": 200, "field": "exact"}
+    found = {}
+    for push in (True, False):
+        given = [about_rings(), spec, z.flatten().tolist(), settings | {"level": level, "push": push}]
+        x = torch.tensor(tab.evaluate(ask, given), dtype=torch.float64).view(-1, 2)
+        found[push] = p_value(x, 0.995 * 160 / 200)
+    assert found[True] > 1e-4
+    assert level == 0 or found[False] < 1e-9
+
+
 # The figure.
+
+ELSEWHERE = ("rows", "level", "push")  # controls of the figures of a table and of noise
 
 
 def html(name: str, controls: list[str] | None = None, **start: object) -> str:
     model = committed(name)
     for_fields = ("method", "steps", "field", "weight")
-    every = [c for c in CONTROLS if c != "rows" and (c not in for_fields or name in FIELDS)]
+    every = [c for c in CONTROLS if c not in ELSEWHERE and (c not in for_fields or name in FIELDS)]
     if not model.classes and "weight" in every:
         every.remove("weight")
     return in_a_page(explorer_html(model, "live", "Points on their way", controls or every, **start))
@@ -912,10 +1033,126 @@ def test_the_picture_of_a_table_ends_at_its_points() -> None:
     assert torch.cdist(torch.tensor(ends).double(), TABLE.points[:5]).min(1).values.max() < 0.01
 
 
+MAPS = ["points", "steps", "grid"]
+NOISE = ["points", "level", "push", "steps", "field", "density"]
+
+
+@pytest.fixture
+def special_page(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A page with the figure of a map, or of noise on the field of chapter 8."""
+    kind, start = request.param
+    model, controls = (wild_map(), MAPS) if kind == "map" else (committed("matching"), NOISE)
+    seen = Opened(chromium.new_page())
+    seen.tab.set_content(in_a_page(explorer_html(model, "live", "A figure", controls, late=1, **start)))
+    yield seen.tab
+    seen.tab.close()
+    assert seen.errors == []
+
+
+def ends_of(page: Page, what: str) -> Tensor:
+    got = page.evaluate(f"() => [...document.querySelector('#live').explorer.{what}]")
+    return torch.tensor(got, dtype=torch.float64).view(-1, 2)
+
+
+def number_in(pattern: str, text: str) -> float:
+    return float(re.search(pattern, text)[1].replace("−", "-"))
+
+
+OF_A_MAP = [("map", {"points": "cloud", "steps": 1})]
+
+
+@pytest.mark.parametrize("special_page", OF_A_MAP, indirect=True)
+@pytest.mark.parametrize("jumps", [1, 4])
+def test_what_is_said_of_a_map(special_page: Page, jumps: int) -> None:
+    special_page.select_option("[name=steps]", str(jumps))
+    at_rest(special_page)
+    told = said(special_page)
+    end, exact = (ends_of(special_page, f"cloud.{what}") for what in ("states.at(-1)", "exact"))
+    assert (end - wild_map().double().carry(cloud_noise(2000), jumps)).abs().max() < 1e-8
+    off, on = (end - exact).norm(dim=1), OlympicRings().covers(exact).any(1).double().mean()
+    assert number_in(r"Half miss their exact ends by less than ([\d.]+),", told) == pytest.approx(
+        float(off.sort().values[1000]), rel=0.06
+    )
+    far = 100 * float((off > 0.2).double().mean())
+    assert number_in(r"([\d.]+)\s% by more than 0.2", told) == pytest.approx(far, abs=0.06)
+    assert number_in(r"exact ends ([\d.]+)\s%", told) == pytest.approx(100 * float(on), abs=0.06)
+    assert (
+        ends_of(special_page, "cloud.missed.flatMap(i => [i, i])")[:, 0].tolist()
+        == off.gt(0.2).nonzero().flatten().tolist()
+    )
+
+
+@pytest.mark.parametrize("special_page", OF_A_MAP, indirect=True)
+def test_a_handful_beside_its_exact_ends(special_page: Page) -> None:
+    special_page.select_option("[name=points]", "handful")
+    at_rest(special_page)
+    told = said(special_page)
+    end, exact = ends_of(special_page, "trace().states.at(-1)"), ends_of(special_page, "trace().exact")
+    off = (end - exact).norm(dim=1)
+    assert len(end) == 37
+    assert number_in(r"to \(.*?\), ([\d.]+) from there", told) == pytest.approx(float(off[0]), rel=0.06)
+    assert number_in(r"the worst by ([\d.]+)\.", told) == pytest.approx(float(off.max()), rel=0.06)
+    rings = OlympicRings()
+    by_map, by_flow = (int(rings.covers(x).any(1).sum()) for x in (end, exact))
+    assert f"the map takes {by_map} onto a ring, and the exact flow {by_flow};" in told
+
+
+@pytest.mark.parametrize("special_page", [("noise", {"points": "cloud", "steps": 64})], indirect=True)
+def test_what_is_said_of_a_crowd_with_noise(special_page: Page) -> None:
+    """Its width is the path's where it is pushed, and too large where it is not."""
+    special_page.select_option("[name=field]", "exact")
+    wide = {}
+    for push in (True, False):
+        special_page.set_checked("[name=push]", push)
+        special_page.evaluate("() => document.querySelector('#live').explorer.seek(0.8)")
+        at_rest(special_page)
+        told = said(special_page)
+        x = ends_of(special_page, "now(document.querySelector('#live').explorer.cloud.states)")
+        wide[push] = number_in(r"the middle is ([\d.]+)", told)
+        assert wide[push] == pytest.approx(float(x.square().sum(1).mean().sqrt()), abs=0.006)
+        path = RingsPath(OlympicRings()).sample(100_000, 0.995 * 0.8)[0]
+        exact = number_in(r"exact path is (\d\.\d+)", told)
+        assert exact == pytest.approx(float(path.square().sum(1).mean().sqrt()), abs=0.015)
+    assert wide[True] == pytest.approx(exact, rel=0.05)
+    assert wide[False] > 1.5 * exact
+
+
+@pytest.mark.parametrize("special_page", [("noise", {"points": "handful", "steps": 64})], indirect=True)
+def test_ways_from_one_start_part_with_the_level(special_page: Page) -> None:
+    """A slider by keys: at level 0 all are one; the same setting shows the same ways."""
+    assert re.search(r"The 5 ways from there reach [2-5] of the five rings", said(special_page))
+    before = ends_of(special_page, "trace().states.at(-1)")
+    special_page.focus("[name=level]")
+    special_page.keyboard.press("Home")
+    assert "All 5 ways from there are one." in said(special_page)
+    assert special_page.get_attribute("[name=level]", "aria-valuetext") == "0"
+    for _ in range(4):
+        special_page.keyboard.press("ArrowRight")
+    said(special_page)
+    assert special_page.inner_text(".fr-choices label:has([name=level])").strip() == "Level κ = 1"
+    assert (ends_of(special_page, "trace().states.at(-1)") - before).abs().max() == 0
+
+
+@pytest.mark.parametrize("special_page", [*OF_A_MAP, ("noise", {"steps": 8})], indirect=True)
+def test_every_choice_of_a_map_and_of_noise_can_be_made(special_page: Page) -> None:
+    choices = """() => [...document.querySelectorAll('select')]
+        .map(one => [one.name, [...one.options].map(option => option.value)])"""
+    offered = dict(special_page.evaluate(choices))
+    assert offered["steps"] in (["1", "2", "4", "8"], ["8", "16", "32", "64", "128", "256"])
+    for name, values in offered.items():
+        for value in [*values, values[0]]:
+            special_page.select_option(f"[name={name}]", value)
+            special_page.evaluate("() => document.querySelector('#live').explorer.seek(0.5)")
+            said(special_page)
+    for box in special_page.locator("[type=checkbox]").all():
+        box.set_checked(not box.is_checked())
+        at_rest(special_page)
+
+
 @pytest.mark.parametrize("width", [320, 390, 760, 1280])
 def test_no_control_stands_alone_in_its_row_and_none_is_cut(chromium: Browser, width: int) -> None:
-    every = [c for c in CONTROLS if c not in ("weight", "rows")]
-    for controls in (every[:2], every[:5], every[:6], every[:7], every):
+    every = [c for c in CONTROLS if c not in ("weight", *ELSEWHERE)]
+    for controls in (every[:2], every[:5], every[:6], every[:7], every, NOISE):
         tab = chromium.new_page(viewport={"width": width, "height": 900})
         tab.set_content(html("matching", controls))
         boxes = tab.eval_on_selector_all(
@@ -1000,6 +1237,11 @@ def test_what_a_page_weighs(name: str) -> None:
     assert len(html(name).encode()) - len(SCRIPT.encode()) <= WHAT_A_PAGE_MAY_WEIGH
 
 
+def test_what_a_page_with_a_map_weighs() -> None:
+    page = explorer_html(FlowMap(), "live", "A map", MAPS)  # of the size of chapter 18's
+    assert len(page.encode()) - len(SCRIPT.encode()) <= WHAT_A_PAGE_MAY_WEIGH
+
+
 def test_what_the_script_weighs() -> None:
     assert len(SCRIPT.encode()) <= WHAT_THE_SCRIPT_MAY_WEIGH
 
@@ -1049,6 +1291,11 @@ def test_what_it_cannot_show() -> None:
         explorer_html(VelocityField(), "live", "label", ["rows"])
     with pytest.raises(ValueError, match="controls holds .*'way'"):
         explorer_html(TABLE, "live", "label", ["way"])
+    with pytest.raises(ValueError, match="controls holds .*'field'"):
+        explorer_html(FlowMap(), "live", "label", ["points", "field"])
+    for wrong in ("way", "method"):
+        with pytest.raises(ValueError, match=f"controls holds .*'{wrong}'"):
+            explorer_html(VelocityField(), "live", "label", ["level", wrong])
     with pytest.raises(ValueError, match="rows is 51; this table offers .*50"):
         explorer_html(TABLE, "live", "label", ["rows"], rows=51)
     with pytest.raises(ValueError, match="start holds .*'way'"):
@@ -1093,7 +1340,9 @@ CONTRAST = """() => {
 
 def test_it_stands_where_it_teaches() -> None:
     found = [re.search(r"\d+|intro", page)[0] for page in IN_THE_BOOK]
-    assert found == ["intro", "03", "05", "08", "09", "10", "11", "12", "13", "17"]
+    assert found == ["intro", "03", "05", "08", "09", "10", "11", "12", "13", "17", "18", "19"]
+    told = (ROOT / "book" / "how_to_use.md").read_text(encoding="utf-8").replace("\n", " ")
+    assert "There are twelve, in the introduction and in Chapters 3, 5, 8 to 13 and 17 to 19," in told
 
 
 @pytest.fixture(params=IN_THE_BOOK)

@@ -21,6 +21,7 @@ from helpers.distributions import UniformBox
 from helpers.empirical import EmpiricalPath
 from helpers.explorer.frame import live_figure
 from helpers.explorer.strip import image_strip
+from helpers.flow_maps import FlowMap
 from helpers.flows import AffineCoupling, NormalizingFlow, Permutation, SplineCoupling
 from helpers.matching import VelocityField
 from helpers.plots import RING_COLOURS
@@ -31,18 +32,8 @@ __all__ = ["CONTROLS", "cloud_noise", "describe", "explore", "explorer_html", "i
 
 ROWS = (1, 5, 20, 50, 200, 1000)  # sizes of a table, of which those below its own are offered
 # The files of the script. Each imports only from those before it, so that they may be joined in this order.
-PARTS = (
-    "numbers",
-    "field_of_points",
-    "models",
-    "exact_field",
-    "guidance",
-    "solvers",
-    "settings",
-    "plane",
-    "density",
-    "computing",
-)
+PARTS = ("numbers", "network", "field_of_points", "noise", "solvers", "flow_map", "models")
+PARTS += ("exact_field", "guidance", "settings", "plane", "density", "computing")
 PARTS += ("ways", "stored", "worker", "drawing", "sentences", "style", "controls", "figure")
 # The function has a name, so that a worker can be made of its text.
 OPENING = (
@@ -56,20 +47,21 @@ CONTROLS = (
     "steps",
     "field",
     "rows",
+    "level",
+    "push",
     "weight",
     "ring",
     "arrows",
     "grid",
     "density",
 )
-FOR_FIELDS = {
-    "method",
-    "steps",
-    "field",
-    "weight",
-}  # what a flow has not; of these the last is for labels only
+# What a flow has not; of these the last is for labels only.
+FOR_FIELDS = {"method", "steps", "field", "level", "push", "weight"}
+FOR_MAPS = {"points", "steps", "grid"}
+NOT_WITH_NOISE = {"way", "method", "weight"}  # its steps are of one kind, and no noise is taken back
 FOR_TABLES = {"rows"}
-NOT_FOR_TABLES = {"way", "density", "weight"}  # between its points a table's field has no way back
+# Between its points a table's field has no way back.
+NOT_FOR_TABLES = {"way", "density", "weight", "level", "push"}
 # The settings that a figure may start with, and their values; settings.js has those of the rest.
 WORDS = {"points": ("one", "handful", "cloud"), "way": ("forward", "backward", "return")}
 WORDS |= {"method": tuple(ode.METHODS), "field": ("learned", "exact")}
@@ -78,6 +70,8 @@ NUMBERS = (
     "late",
     "rows",
     "weight",
+    "level",
+    "push",
     "ring",
     "at",
     "x",
@@ -103,28 +97,29 @@ def describe(model: nn.Module | EmpiricalPath) -> dict[str, object]:
     """What the browser needs to evaluate a model of the book: its structure, and its weights in base64.
 
     Raises:
-        TypeError: the model is no `NormalizingFlow` of couplings and swaps, no `VelocityField`, and no
-            `EmpiricalPath`.
+        TypeError: the model is no `NormalizingFlow` of couplings and swaps, no `VelocityField`, no
+            `FlowMap`, and no `EmpiricalPath`.
         ValueError: it is not two-dimensional, or is told real numbers.
     """
     if isinstance(model, EmpiricalPath):
         return _table(model.points)
-    if not isinstance(model, (NormalizingFlow, VelocityField)):
-        known = "a NormalizingFlow, a VelocityField or an EmpiricalPath"
+    if not isinstance(model, (NormalizingFlow, VelocityField, FlowMap)):
+        known = "a NormalizingFlow, a VelocityField, a FlowMap or an EmpiricalPath"
         raise TypeError(f"model is {type(model).__name__}; it must be {known}")
     if model.dim != 2:
         raise ValueError(f"model has dim {model.dim}; the explorer shows a plane")
-    if model.features:
+    if getattr(model, "features", 0):
         raise ValueError(f"model has features {model.features}; the explorer knows labels only")
-    parts = [model] if isinstance(model, VelocityField) else list(model.layers)
+    parts = list(model.layers) if isinstance(model, NormalizingFlow) else [model]
     networks = [part.network for part in parts if not isinstance(part, Permutation)]
     weights = torch.cat([w.detach().flatten() for n in networks for w in n.parameters()])
-    shared = {"classes": model.classes, "weights": _base64(weights)}
-    if isinstance(model, VelocityField):
+    shared = {"classes": getattr(model, "classes", 0), "weights": _base64(weights)}
+    if not isinstance(model, NormalizingFlow):
+        kind = "map" if isinstance(model, FlowMap) else "field"
         activation = "silu" if isinstance(model.network[1], nn.SiLU) else "leaky"
         shared |= {"frequencies": model.frequencies, "timeFrequencies": model.time_frequencies}
-        shared |= {"headStart": model.head_start, "activation": activation}
-        return {"kind": "field", "sizes": _sizes(model.network), **shared}
+        shared |= {"headStart": getattr(model, "head_start", False), "activation": activation}
+        return {"kind": kind, "sizes": _sizes(model.network), **shared}
     box = model.base.reach if isinstance(model.base, UniformBox) else 0
     return {"kind": "flow", "box": box, "layers": [_layer(layer) for layer in model.layers], **shared}
 
@@ -173,6 +168,8 @@ def explorer_html(
     """
     allowed = set(CONTROLS) - (FOR_FIELDS if isinstance(model, NormalizingFlow) else set())
     allowed -= set() if getattr(model, "classes", 0) else {"weight"}
+    allowed &= FOR_MAPS if isinstance(model, FlowMap) else allowed
+    allowed -= NOT_WITH_NOISE if "level" in controls else set()
     of_a_table = isinstance(model, EmpiricalPath)
     allowed -= NOT_FOR_TABLES if of_a_table else FOR_TABLES
     if unknown := set(controls) - allowed:
@@ -248,6 +245,8 @@ def _picture(model: nn.Module | EmpiricalPath, label: str, rows: int) -> str:
             ways = ode.trajectory(EmpiricalPath(model.points[:rows]).velocity, z.double(), times).float()
         elif isinstance(model, VelocityField):
             ways = ode.trajectory(model, z, 12, context=ring)
+        elif isinstance(model, FlowMap):
+            ways = torch.stack([z, model.carry(z)])
         else:
             ways = torch.stack([z, model(z, ring)[0]])
     rings = OlympicRings()
@@ -273,8 +272,9 @@ def explore(
     """Show a model in the page, where its points can be dragged with mouse, finger and arrow keys.
 
     Args:
-        model: a `NormalizingFlow` of couplings and swaps, a `VelocityField`, or an `EmpiricalPath`, whose
-            reader chooses how many of its points the field knows; of two dimensions.
+        model: a `NormalizingFlow` of couplings and swaps, a `VelocityField`, a `FlowMap`, whose jumps stand
+            beside the ends of the exact flow, or an `EmpiricalPath`, whose reader chooses how many of its
+            points the field knows; of two dimensions.
         name: the figure's id in the page, the same at every run.
         label: says to those who do not see it what the figure shows.
         controls: what the reader may change, of `CONTROLS`.

@@ -3,7 +3,9 @@
 // Nothing here knows of a page: the same list runs in a worker, or, where a page may have none, between two frames.
 // What a generator yields is a number, the share that is done, or an object, a part of the result.
 import { computeDensity } from "./density.js";
+import { exactEnds } from "./flow_map.js";
 import { choose } from "./guidance.js";
+import { seedOf } from "./noise.js";
 import { follow } from "./solvers.js";
 
 const TOGETHER = 128; // points of a cloud that appear together
@@ -12,9 +14,9 @@ export const FINE = 100; // steps of the solution by which others are judged
 export const COMPUTATIONS = {
   /** The ways of the point that is dragged and of its companions. */
   *way(models, { settings, points, labels, heroes, judged }) {
-    const states = yield* follow(choose(models, settings), points, labels, settings);
+    const states = yield* follow(choose(models, settings), points, labels, { ...settings, seed: seedOf(-2) });
     const beside = judged ? yield* fineSolution(models, settings, points, heroes, states.at(-1)) : { fine: null };
-    return { states, ...beside };
+    return { states, ...beside, exact: yield* beyond(models, points, labels) };
   },
 
   density: computeDensity,
@@ -22,10 +24,14 @@ export const COMPUTATIONS = {
   /** In parts: the first are shown while the others are on their way. */
   *cloud(models, { settings, points, labels, from }) {
     const model = choose(models, settings), count = labels.length;
+    const share = models.learned.isMap ? 0.1 : 1; // of the work: a map is judged by what costs more than it does
     for (let first = from; first < count; first += TOGETHER) {
       const last = Math.min(first + TOGETHER, count);
-      const some = follow(model, points.slice(2 * first, 2 * last), labels.slice(first, last), settings);
-      yield { first, states: yield* between(first / count, last / count, some) };
+      const begin = points.slice(2 * first, 2 * last), told = labels.slice(first, last), end = last / count;
+      const some = follow(model, begin, told, { ...settings, seed: seedOf(first) });
+      const middle = first / count + share * (end - first / count);
+      const states = yield* between(first / count, middle, some);
+      yield { first, states, exact: yield* between(middle, end, beyond(models, begin, told)) };
     }
   },
 
@@ -33,6 +39,11 @@ export const COMPUTATIONS = {
     return yield* follow(choose(models, settings), points, labels, settings);
   },
 };
+
+/** Where the exact flow takes the points, if it is a map that took them; else null. */
+function* beyond(models, points, labels) {
+  return models.learned.isMap ? yield* exactEnds(models, points, labels) : null;
+}
 
 /** A generator whose share is one of a larger whole. */
 function* between(from, to, generator) {

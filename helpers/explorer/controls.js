@@ -2,7 +2,7 @@
 //
 // A figure is asked for what is seen, and told what is wanted: to play, to seek, to step, to place its point, to change.
 import { sayAll, sayBusy, sayClock, sayPlace } from "./sentences.js";
-import { CHOICES, OF_A_TABLE } from "./settings.js";
+import { CHOICES, OF_A_TABLE, SLIDERS } from "./settings.js";
 import { WIDTH } from "./plane.js";
 
 const PATIENCE = 400; // milliseconds after which the figure says that it computes
@@ -66,15 +66,22 @@ export class Controls {
     root.querySelector(".fr-live").replaceChildren(plane, below);
   }
 
-  /** A box to tick, or a list of choices. */
+  /** A slider, a box to tick, or a list of choices. */
   control(name) {
-    const { figure } = this, { isFlow, offers } = figure.learned;
+    const { figure } = this, { isFlow, isMap, offers } = figure.learned;
+    if (SLIDERS[name]) {
+      const [, values] = SLIDERS[name], text = element("span");
+      const range = (this.inputs[name] = element("input", { type: "range", name, min: 0, max: values.length - 1 }));
+      range.addEventListener("input", () => figure.change({ [name]: values[range.value] }));
+      return element("label", {}, text, range);
+    }
     if (!CHOICES[name]) {
       const box = (this.inputs[name] = element("input", { type: "checkbox", name }));
       box.addEventListener("change", () => figure.change({ [name]: box.checked }));
       return element("label", { className: "fr-tick" }, box, name === "density" && !isFlow ? "exact density" : name);
     }
-    const [title, all] = CHOICES[name], select = (this.inputs[name] = element("select", { name }));
+    const steps = isMap ? "jumps" : figure.settings.level === null ? "steps" : "stirs";
+    const [title, all] = CHOICES[name === "steps" ? steps : name], select = (this.inputs[name] = element("select", { name }));
     const values = name === "rows" ? offers.map((n) => [n, n === 1 ? "1 point" : `${n.toLocaleString("en")} points`])
       : all.filter(([value]) => value !== "return" || !isFlow);
     const texts = offers && name === "field" ? OF_A_TABLE : {};
@@ -147,11 +154,19 @@ export class Controls {
   refresh() {
     const { settings, takesLabels } = this.figure;
     for (const [name, input] of Object.entries(this.inputs)) {
-      if (input.type === "checkbox") input.checked = settings[name];
+      if (SLIDERS[name]) this.refreshSlider(name, input);
+      else if (input.type === "checkbox") input.checked = settings[name];
       else input.value = String(settings[name]);
       // Five labels have five fields: there is no one grid, and no one arrow.
       if (name === "grid" || name === "arrows") input.disabled = takesLabels && settings.ring < 0;
     }
+  }
+
+  refreshSlider(name, input) {
+    const [title, values] = SLIDERS[name], value = this.figure.settings[name];
+    input.value = values.indexOf(value);
+    input.setAttribute("aria-valuetext", value);
+    input.previousElementSibling.textContent = `${title} = ${value}`;
   }
 
   isOff(name) {
@@ -160,11 +175,11 @@ export class Controls {
 
   /** Brings clock, slider and buttons in line with where the figure is, and the sentences with what is seen. */
   update() {
-    const { figure } = this, layers = figure.learned.isFlow, clock = sayClock(figure);
+    const { figure } = this, { isFlow: layers, isMap } = figure.learned, clock = sayClock(figure);
     this.clock.textContent = clock;
     this.slider.step = layers ? 0.1 / figure.steps : 0.01;
     this.slider.value = figure.progress;
-    this.slider.setAttribute("aria-label", layers ? "Coupling" : "Time");
+    this.slider.setAttribute("aria-label", layers ? "Coupling" : isMap ? "Jump" : "Time");
     this.slider.setAttribute("aria-valuetext", clock);
     this.playButton.textContent = figure.playing ? "Pause" : "Play";
     this.playButton.hidden = figure.stillness.matches; // who wants no motion has the steps

@@ -37,6 +37,13 @@ function drawCloud(figure) {
   figure.cloud.byRing.forEach((indices, ring) => {
     if (chosen < 0 || chosen === ring) figure.plane.squares(here, indices, figure.colours[ring]);
   });
+  drawMisses(figure, here);
+}
+
+/** The points that a map takes far from their exact ends, in ink; once they are there, with lines to these. */
+function drawMisses({ plane, cloud: { exact, missed }, progress }, here) {
+  plane.squares(here, missed, plane.ink, 3.6);
+  if (progress === 1) for (const i of missed) plane.way([here, exact], i, { width: 0.8, opacity: 0.6 });
 }
 
 function drawArrows(figure) {
@@ -75,6 +82,15 @@ function drawStates(figure) {
     plane.disc(here[2 * i], here[2 * i + 1], 2.6, colours[i], 0.9);
   }
   heroes.forEach((_, i) => drawHero(figure, i, here));
+  if (figure.trace().exact) drawExactEnds(figure, here);
+}
+
+/** Crosses where the exact flow takes the points, and what is missing between, once they are there. */
+function drawExactEnds({ plane, progress, traced: { exact, heroes } }, here) {
+  for (let i = 0; i < exact.length / 2; i++) {
+    plane.cross(exact[2 * i], exact[2 * i + 1], i < heroes.length ? 6 : 3.5, { width: i < heroes.length ? 2 : 1.4 });
+    if (progress === 1) plane.way([here, exact], i, { width: 1.2 });
+  }
 }
 
 /** The way there drawn through, the way back dashed. */

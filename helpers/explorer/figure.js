@@ -28,6 +28,7 @@ class Explorer {
     this.takesLabels = this.learned.classes > 0; // else a ring chooses what is shown, and no model hears of it
     this.judgesSteps = controls.includes("steps"); // whether the error of the steps is a subject here
     this.settings = { ...DEFAULTS, ...start };
+    if (controls.includes("level")) this.settings.level ??= 1;
     this.progress = this.settings.at;
     this.home = [this.settings.x, this.settings.y];
     this.cloud = this.grid = this.picture = this.traced = null; // what has been computed
@@ -118,8 +119,8 @@ class Explorer {
 
   /** Tells what a cloud, a grid and a way depend on. */
   get key() {
-    const { way, method, steps, field, rows, weight, ring } = this.settings;
-    return [way, method, steps, field, rows, weight, this.takesLabels ? ring : -1].join();
+    const { way, method, steps, field, rows, weight, ring, level, push } = this.settings;
+    return [way, method, steps, field, rows, weight, level, push, this.takesLabels ? ring : -1].join();
   }
 
   /** Brings controls in line with the settings, and computes anew what depends on what has changed. */

@@ -3,53 +3,9 @@
 // What a model is made of is written by describe() in __init__.py; what it computes is what helpers/flows.py and
 // helpers/matching.py compute. Points of a set lie in one Float64Array, x before y: [x0, y0, x1, y1, ...]. A ring
 // is 0..4, or -1 for "any": the null class of a field that was trained with labels.
-import { linear } from "./numbers.js";
 import { FieldOfPoints } from "./field_of_points.js";
-
-/** Hands out the weights of a file, one network after the other. */
-function weightReader(base64) {
-  const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
-  const all = Float64Array.from(new Float32Array(bytes.buffer));
-  let used = 0;
-  return (count) => all.subarray(used, (used += count));
-}
-
-const ACTIVATIONS = {
-  leaky: (v) => (v > 0 ? v : 0.01 * v),
-  silu: (v) => v / (1 + Math.exp(-v)),
-};
-
-/** A chain of linear layers, with an activation after each but the last. */
-class Network {
-  constructor(sizes, activation, take) {
-    this.activation = ACTIVATIONS[activation];
-    this.layers = sizes.slice(1).map((rows, i) => ({
-      columns: sizes[i], weight: take(sizes[i] * rows), bias: take(rows), out: new Float64Array(rows),
-    }));
-  }
-
-  /** The numbers for one input. `first` may stand in for the first layer. They are overwritten by the next. */
-  run(input, first = this.layers[0]) {
-    let values = input;
-    this.layers.forEach((layer, i) => {
-      linear(i ? layer : first, values, layer.out);
-      values = layer.out;
-      if (i < this.layers.length - 1) for (let k = 0; k < values.length; k++) values[k] = this.activation(values[k]);
-    });
-    return values;
-  }
-}
-
-/** Writes sin(k u) from out[sines] on and cos(k u) from out[cosines] on, for k = 1..count. */
-function writeWaves(u, count, out, sines, cosines) {
-  const sin = Math.sin(u), cos = Math.cos(u);
-  let s = sin, c = cos;
-  for (let k = 0; k < count; k++) {
-    out[sines + k] = s;
-    out[cosines + k] = c;
-    [s, c] = [s * cos + c * sin, c * cos - s * sin];
-  }
-}
+import { FlowMap } from "./flow_map.js";
+import { Network, weightReader, writeWaves } from "./network.js";
 
 /** Keeps a, moves b. `move` returns the new b and leaves the log-determinant in `logDet`. */
 class Coupling {
@@ -227,8 +183,8 @@ class Field {
   }
 }
 
-/** The model that a page holds: a flow, a learned field, or the field of a table of points. */
+/** The model that a page holds: a flow, a learned field, a flow map, or the field of a table of points. */
 export function load(spec) {
   if (spec.kind === "empirical") return new FieldOfPoints(weightReader(spec.weights)(2 * spec.count), spec.offers);
-  return spec.kind === "flow" ? new Flow(spec) : new Field(spec);
+  return new { flow: Flow, map: FlowMap, field: Field }[spec.kind](spec);
 }

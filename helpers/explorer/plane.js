@@ -66,6 +66,17 @@ export class Plane {
     pen.globalAlpha = 1;
   }
 
+  /** A leaning cross; `size` is that of an arm, in dots. */
+  cross(x, y, size, style) {
+    const column = this.column(x), row = this.row(y), arm = size * this.dot;
+    this.stroke((pen) => {
+      for (const lean of [-1, 1]) {
+        pen.moveTo(column - arm, row - lean * arm);
+        pen.lineTo(column + arm, row + lean * arm);
+      }
+    }, style);
+  }
+
   /** The star of the book's figures. */
   star(x, y) {
     const { pen } = this, size = 11 * this.dot;
@@ -88,8 +99,8 @@ export class Plane {
   }
 
   /** Small squares: many points, fast. */
-  squares(points, indices, colour) {
-    const size = 2.4 * this.dot;
+  squares(points, indices, colour, side = 2.4) {
+    const size = side * this.dot;
     this.pen.fillStyle = colour;
     for (const i of indices) {
       this.pen.fillRect(this.column(points[2 * i]) - size / 2, this.row(points[2 * i + 1]) - size / 2, size, size);

@@ -1,5 +1,7 @@
 // Sentences: what a figure shows, in words, for those who see it and for those who listen to it.
 import { apart } from "./computing.js";
+import { MISS } from "./flow_map.js";
+import { spreads } from "./noise.js";
 import { METHODS, NAMES } from "./settings.js";
 import { evenly, isOn, shareNearStar } from "./ways.js";
 
@@ -23,6 +25,7 @@ export function sayAll(figure) {
 
 /** How far along the way the figure is. */
 export function sayClock(figure) {
+  if (figure.learned.isMap) return `jump ${Math.round(figure.progress * figure.steps * 10) / 10} of ${figure.steps}`;
   if (figure.learned.isFlow) return `coupling ${Math.round(figure.layer * 10) / 10} of ${figure.steps}`;
   return `t = ${signed(figure.time)}`;
 }
@@ -42,7 +45,33 @@ function sayForward(figure) {
   const rings = NAMES.filter((_, ring) => isOn(figure, end, 0, ring)).join(" and ");
   const where = !settings.truth ? "" : rings ? `, on ${rings}` : ", off the rings";
   const way = `The point starts at ${from} and ends at ${spot(end[0], end[1])}${where}.`;
-  return [way, sayNearest(figure), sayError(figure), sayDensity(figure)];
+  return [way, sayNearest(figure), sayError(figure), sayDensity(figure), sayMisses(figure), sayParted(figure)];
+}
+
+const isOnAny = (figure, state, i) => NAMES.some((_, ring) => isOn(figure, state, i, ring));
+const middleOf = (values) => values.sort((a, b) => a - b)[Math.floor(values.length / 2)];
+
+/** How far a map takes the point, and those around it, from where the exact flow does. */
+function sayMisses(figure) {
+  const { states, exact } = figure.trace(), end = states.at(-1), count = exact?.length / 2;
+  if (!exact) return "";
+  const hero = `The exact flow takes it to ${spot(exact[0], exact[1])}, ${small(apart(end, exact, 0))} from there.`;
+  if (count === 1) return hero;
+  const gaps = Array.from({ length: count }, (_, i) => apart(end, exact, i));
+  const on = (state) => gaps.filter((_, i) => isOnAny(figure, state, i)).length;
+  return `${hero} Of these ${count} points the map takes ${on(end)} onto a ring, and the exact flow ${on(exact)}; ` +
+    `half of them miss their exact ends by less than ${small(middleOf([...gaps]))}, the worst by ${small(Math.max(...gaps))}.`;
+}
+
+/** How far noise parts the ways from one start. */
+function sayParted(figure) {
+  const { states } = figure.trace(), end = states.at(-1), count = end.length / 2;
+  if (figure.settings.level === null || count === 1) return "";
+  const all = Array.from({ length: count }, (_, i) => i);
+  const far = Math.max(...all.flatMap((i) => all.map((j) => Math.hypot(end[2 * i] - end[2 * j], end[2 * i + 1] - end[2 * j + 1]))));
+  if (far < 1e-9) return `All ${count} ways from there are one.`;
+  const reached = NAMES.filter((_, ring) => all.some((i) => isOn(figure, end, i, ring))).length;
+  return `The ${count} ways from there reach ${reached} of the five rings; the two ends farthest apart are ${small(far)} from each other.`;
 }
 
 function sayBackward(figure) {
@@ -104,13 +133,32 @@ function sayCloud(figure) {
   const shown = byRing.flatMap((indices, c) => (ring < 0 || ring === c ? indices.map((i) => [i, c]) : []));
   const many = shown.length.toLocaleString("en");
   if (way === "return") {
-    const gaps = shown.map(([i]) => apart(end, states[0], i)).sort((a, b) => a - b);
-    return `Half of ${many} points come back within ${small(gaps[Math.floor(gaps.length / 2)])}.`;
+    return `Half of ${many} points come back within ${small(middleOf(shown.map(([i]) => apart(end, states[0], i))))}.`;
   }
-  const arrived = takesLabels ? (i, c) => isOn(figure, end, i, c) : (i) => NAMES.some((_, c) => isOn(figure, end, i, c));
+  const arrived = takesLabels ? (i, c) => isOn(figure, end, i, c) : (i) => isOnAny(figure, end, i);
   const on = shown.filter(([i, c]) => arrived(i, c));
   const ended = `${percent(on.length / shown.length, 1)} end on ${takesLabels ? "their own" : "a"} ring.`;
-  return `Of ${many} points, ${ended} ${sayStar(figure, end)}${sayCopies(figure, end)}`.trim();
+  const more = [sayStar(figure, end), sayCopies(figure, end), sayMissed(figure, end), saySpread(figure)];
+  return [`Of ${many} points, ${ended}`, ...more].filter(Boolean).join(" ");
+}
+
+/** How far a map takes a cloud from where the exact flow does. */
+function sayMissed(figure, end) {
+  const { exact, missed, count } = figure.cloud;
+  if (!exact) return "";
+  const all = Array.from({ length: count }, (_, i) => i), on = all.filter((i) => isOnAny(figure, exact, i)).length;
+  return `Half miss their exact ends by less than ${small(middleOf(all.map((i) => apart(end, exact, i))))}, and ` +
+    `${percent(missed.length / count, 1)} by more than ${MISS}, a ring's width (marked). Of the exact ends ` +
+    `${percent(on / count, 1)} lie on a ring.`;
+}
+
+/** How wide a stirred crowd is, beside the exact path at the same time. */
+function saySpread(figure) {
+  const { cloud, settings: { level }, time } = figure;
+  if (level === null) return "";
+  const { found, exact } = spreads(figure, figure.now(cloud.states), time);
+  return `At t = ${signed(time)} the root mean square of their distances from the middle is ${signed(found)}; ` +
+    `that of the exact path is ${signed(exact)}.`;
 }
 
 /** How a guided cloud crowds on its ring. */

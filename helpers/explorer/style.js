@@ -34,6 +34,7 @@ const STYLE = `
   .fr-live :is([aria-disabled="true"], label:has(:disabled)) { opacity: 0.45; }
   .fr-live select option { color: #14181e; background: #fff; }
   .fr-live input[type="range"] { flex: 1; min-width: 5rem; height: 1.75rem; margin: 0; accent-color: #0072b2; }
+  .fr-live .fr-choices input[type="range"] { flex: none; width: 100%; height: 2rem; }
   .fr-live input[type="checkbox"] { flex: none; width: 1.5rem; height: 1.5rem; margin: 0; accent-color: #0072b2; }
   .fr-live .fr-said { min-height: 4.2em; margin: 0.6rem 0 0; max-width: none; }
   .fr-live .fr-hint { display: grid; margin: 0.25rem 0 0; font-size: 0.85rem; line-height: 1.4; max-width: none;
@@ -46,7 +47,7 @@ const STYLE = `
   @container fr-live (min-width: 34rem) { .fr-choices label { grid-column: span var(--wide); } }
   @container fr-live (max-width: 26rem) { .fr-live .fr-said { min-height: 5.8em; } }
   @media (pointer: coarse) {
-    .fr-live :is(button, select, .fr-tick) { min-height: 2.75rem; }
+    .fr-live :is(button, select, .fr-tick, .fr-choices input[type="range"]) { min-height: 2.75rem; }
     .fr-live:not(:has(canvas:focus-visible)) .fr-hint .mouse { visibility: hidden; }
     .fr-live:not(:has(canvas:focus-visible)) .fr-hint .finger { visibility: visible; }
   }

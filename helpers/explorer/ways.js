@@ -2,10 +2,13 @@
 //
 // A task says all that computing.js needs to know. The result is every state of the points, from the first to the last.
 import { normalPair, uniforms } from "./numbers.js";
-import { FINE } from "./computing.js";
+import { FINE, apart } from "./computing.js";
+import { MISS } from "./flow_map.js";
 import { CLOUD, NAMES } from "./settings.js";
 
 const HANDFUL = 36; // companions, at most
+const STIRRED = 4; // companions that start from the same place, where noise parts them
+const EXACT = 150; // evaluations that an exact end costs
 const CALLS = { euler: 1, midpoint: 2, rk4: 4 }; // of the field, for one step
 const LINES = 13; // of the grid, each way
 export const ALONG = 61; // points of each line
@@ -38,10 +41,11 @@ function sample({ model, settings, takesLabels, rings: { inner, outer, centres }
 export class Cloud {
   constructor(key, way) {
     Object.assign(this, { key: null, due: key, way, count: 0, states: [], byRing: NAMES.map(() => []) });
+    Object.assign(this, { exact: null, missed: [] }); // of a map: the exact ends, and which points are far from them
   }
 
   /** Takes those from `first` on; those that came before, as after a break, it has. */
-  add(figure, { first, states }) {
+  add(figure, { first, states, exact }) {
     if (first !== this.count) return;
     const { takesLabels, settings, steps } = figure, data = settings.way === "backward" ? states[0] : states[steps];
     if (!this.all) this.all = states.map(() => new Float64Array(2 * CLOUD));
@@ -51,7 +55,9 @@ export class Cloud {
     for (let i = first; i < this.count; i++) {
       const own = settings.ring >= 0 ? settings.ring : i % 5;
       this.byRing[takesLabels ? own : nearest(figure, data[2 * (i - first)], data[2 * (i - first) + 1])].push(i);
+      if (exact && apart(data, exact, i - first) > MISS) this.missed.push(i);
     }
+    if (exact) this.exact = Float64Array.from([...(this.exact ?? []), ...exact]);
   }
 }
 
@@ -75,30 +81,32 @@ export function gridTask({ settings, takesLabels }) {
  * beside a fine solution; and what that costs: how often a model is evaluated.
  */
 export function wayTask(figure) {
-  const { settings, takesLabels, learned, moves } = figure, { x, y, ring, method } = settings;
+  const { settings, takesLabels, learned, moves } = figure, { x, y, ring, method, level } = settings;
+  const stirred = level !== null, once = learned.isFlow || learned.isMap || stirred;
   const heroes = !takesLabels ? [-1] : ring >= 0 ? [ring] : [0, 1, 2, 3, 4];
   const points = heroes.flatMap(() => [x, y]), labels = [...heroes];
   // Fewer companions where each takes many calls of the field, so that a drag stays quick.
-  const calls = learned.isFlow ? moves : moves * CALLS[method];
+  const calls = once ? moves : moves * CALLS[method];
   const most = learned.isFlow ? HANDFUL : Math.min(HANDFUL, Math.max(8, Math.floor(2500 / calls)));
-  const companions = settings.points === "handful" ? most : 0;
+  const companions = settings.points !== "handful" ? 0 : stirred ? STIRRED : most;
   for (let k = 0; k < companions; k++) {
-    const away = 0.3 * Math.sqrt((k + 1) / companions), angle = 2.399963 * k; // the golden angle
+    const away = stirred ? 0 : 0.3 * Math.sqrt((k + 1) / companions), angle = 2.399963 * k; // the golden angle
     points.push(x + away * Math.cos(angle), y + away * Math.sin(angle));
     labels.push(heroes[k % heroes.length]);
   }
-  const judged = figure.judgesSteps && !learned.isFlow && settings.way !== "return";
+  const judged = figure.judgesSteps && !once && settings.way !== "return";
   const fine = judged ? heroes.length * CALLS.rk4 * FINE * (settings.field === "exact" ? 1.5 : 1) : 0;
-  const evaluations = (labels.length * calls + fine) * (settings.weight === 1 ? 1 : 2);
+  const beside = learned.isMap ? labels.length * EXACT : fine;
+  const evaluations = (labels.length * calls + beside) * (settings.weight === 1 ? 1 : 2);
   return { points, labels: Int8Array.from(labels), heroes, judged, evaluations, settings: { ...settings } };
 }
 
 /** What the figure keeps of such a way. */
-export function readWay(figure, { points, labels, heroes }, { states, fine, error }) {
+export function readWay(figure, { points, labels, heroes }, { states, fine, error, exact }) {
   const data = figure.settings.way === "backward" ? states[0] : states[figure.steps];
   const colours = Array.from(labels, (label, i) =>
     figure.colours[figure.takesLabels ? label : nearest(figure, data[2 * i], data[2 * i + 1])]);
-  return { start: [points[0], points[1]], states, heroes, colours, fine, error };
+  return { start: [points[0], points[1]], states, heroes, colours, fine, error, exact };
 }
 
 /** The ring whose colour a point takes, by where it is in the data. */
