@@ -322,8 +322,9 @@ class Rotation(Layer):
         super().__init__()
         require_points(start, name="start")
         require_count(len(start), "the number of rows of start", least=2)
-        off = start @ start.T - torch.eye(len(start)).to(start) if start.shape[1] == len(start) else start
-        if start.shape[1] != len(start) or not off.abs().max() < 1e-4:
+        square = start.shape[1] == len(start)
+        off = start @ start.T - torch.eye(len(start)).to(start) if square else start
+        if not square or not off.abs().max() < 1e-4:
             raise ValueError(f"start, {tuple(start.shape)}, is not orthogonal: start @ start.T must be I")
         self.dim = len(start)
         self.turns = nn.Parameter(torch.zeros_like(start))

@@ -13,8 +13,12 @@ from IPython.display import Markdown, display
 __all__ = ["check", "plain", "printable", "show", "table"]
 
 EXPONENT = re.compile(r"(?<=\d)e([+-])0*(?=\d)")  # of a number as Python writes it
-# A number, or what stands for one in its column: with its unit, its error or an exponent, or none at all.
-NUMBER = re.compile(r"[-−]?inf|[-−+<>]? ?[\d.,]+(e-?\d+)?( ?%)?( (±|to) [\d.,]+( ?%)?)?|[-–—]?")
+# A number, or what stands for one in its column: with its unit, its error or an exponent; several of them;
+# a remark in parentheses, or nothing.
+NUMBER = re.compile(
+    r"[-−]?inf|[-−+<>]? ?[\d.,]+(e-?\d+)?( ?%)?( (±|to) [\d.,]+( ?%)?)?|[-–—]?|\(.*\)"
+    r"|[\d.]+((;| /) [\d.]+)+"
+)
 
 
 def check(
@@ -61,7 +65,7 @@ def check(
         holds &= abs(value - near) < within
         told = round(float(near), digits + 1) if holds else near
         parts.append(f"= {plain(told, 9)} to within {plain(within, 6)}")
-        shown = f"{value:.{digits}f}"
+        shown = f"{value:z.{digits}f}"  # z: no minus before a zero
     bounds = " and ".join(parts)
     if not holds:
         raise AssertionError(f"{printable('✗')} {claim}: measured {value:.9g}, wanted {bounds}")
@@ -109,6 +113,7 @@ def _without_docstrings(source: str) -> str:
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Show rows under a header; numbers are set to the right, with a true minus."""
     texts = [[EXPONENT.sub(_short, str(cell)) for cell in row] for row in rows]
+    texts = [[re.sub(r"^-(?=0?\.?0*$)", "", cell) for cell in row] for row in texts]  # no minus before a zero
     texts = [[re.sub("^-", "−", cell) if NUMBER.fullmatch(cell) else cell for cell in row] for row in texts]
     numeric = [all(NUMBER.fullmatch(row[i]) for row in texts) for i in range(len(header))]
     lines = [header, ["---:" if right else ":---" for right in numeric], *texts]

@@ -22,7 +22,7 @@ from jaxtyping import Float, Int
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LinearSegmentedColormap, to_rgba
+from matplotlib.colors import LinearSegmentedColormap, ListedColormap, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Annulus
@@ -499,8 +499,11 @@ def grids(
     figure, axes = _figure(len(panels), columns, 0.9 * _plane_height(len(panels), columns, window))
     for ax, (title, map_) in zip(axes, panels.items()):
         log_det = map_(middles.reshape(-1, 2))[1].reshape(middles.shape[:2])
+        sheet = moved[title].permute(2, 0, 1).numpy()
+        if fine:  # what has kept its area has no colour, and is seen as well
+            ax.pcolormesh(*sheet, 0 * log_det.numpy(), cmap=ListedColormap([INK]), alpha=0.3, rasterized=True)
         mesh = ax.pcolormesh(
-            *moved[title].permute(2, 0, 1).numpy(),
+            *sheet,
             log_det.numpy(),
             cmap=SIGNED,
             vmin=-limit,

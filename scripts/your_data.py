@@ -1,4 +1,4 @@
-"""From a table to samples and a judged density: python scripts/your_data.py TABLE.csv --positive price"""
+"""From a table to samples and a judged density: your_data.py TABLE.csv --positive price"""
 
 import pandas as pd
 import torch
@@ -26,7 +26,7 @@ z, log_det = NormalizingFlow(layers).inverse(x)
 
 
 class _Mixture(torch.nn.Module):
-    """So many normal distributions, each as much wider as noise on the data would make it."""
+    """So many normal distributions, each as much wider as noise on data would make it."""
 
     def __init__(self, kinds: int, noise: float) -> None:
         super().__init__()

@@ -160,6 +160,18 @@ def test_numbers_written_as_text_are_numbers_with_a_true_minus(shown: list[str])
     ]
 
 
+def test_nothing_has_no_sign(shown: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    table(["a"], [["-0.000"], ["-0.001"]])
+    assert shown == ["| a |\n| ---: |\n| 0.000 |\n| −0.001 |"]
+    check("none", -1e-9, near=0.0, within=0.01)
+    assert capsys.readouterr().out == "✓ none: 0.000 = 0 to within 0.01\n"
+
+
+def test_several_numbers_and_remarks_in_parentheses_stand_to_the_right(shown: list[str]) -> None:
+    table(["h", "shares", "note"], [["0.1", "0.7 / 0.2", "(a)"], ["(data)", "0.75; 1.7", "b"]])
+    assert shown[0].splitlines()[1] == "| ---: | ---: | :--- |"
+
+
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_a_plain_number_is_the_number_and_has_no_padded_exponent(value: float) -> None:
     text = plain(value, 17)

@@ -28,6 +28,13 @@ def test_a_stop_stays_with_its_formula() -> None:
     assert "</span>,</span> and" in mend(PAGES["formula"], PAGE)
 
 
+def test_a_preprints_number_leads_to_it_where_a_link_may_stand() -> None:
+    page = '<a title="2016. arXiv:1511.01844.">Theis</a><p>2016. arXiv:1511.01844.</p>'
+    mended = mend(page, PAGE)
+    assert '<p>2016. <a class="reference external" href="https://arxiv.org/abs/1511.01844">' in mended
+    assert mended.startswith('<a title="2016. arXiv:1511.01844.">')
+
+
 def test_figures_are_the_lighter_ones() -> None:
     assert '"../_images/ab12.webp"' in mend(PAGES["figure"], PAGE)
 

@@ -65,6 +65,11 @@ REPAIRS = (
         r'(\(?<span class="math notranslate nohighlight">[^<]*</span>[.,;:?!)’”]*)',
         r'<span class="whole">\1</span>',
     ),
+    # The number of a preprint leads to it; in the text that a citation shows when pointed at it cannot.
+    (
+        r"arXiv:(\d{4}\.\d{4,5})(?=\.?(?: <|</p>))",
+        r'<a class="reference external" href="https://arxiv.org/abs/\1">arXiv:\1</a>',
+    ),
     # A notebook opened in a tab is a page of JSON.
     (r' target="_blank"(\s+class="btn btn-sm btn-download-source-button)', r" download\1"),
 )

@@ -1,10 +1,12 @@
 """Code of helpers and scripts on a page: lines that are too long for it are broken, as one would by hand.
 
 The files have lines of up to 112 letters, and beside the contents a page holds ninety. What stands in a page
-is still the same code: it is broken inside of brackets, and remarks go to lines of their own.
+is still the same code: it is broken inside of brackets, a string becomes several, which Python joins, and
+remarks go to lines of their own.
 """
 
 import io
+import re
 import textwrap
 import tokenize
 from collections import defaultdict
@@ -13,7 +15,10 @@ COLUMNS = 88
 LEFT = 20  # letters that are worth a line
 WORDS = {"and", "or", "if", "else", "for"}  # a line may begin with these, and rather with a word
 SIGNS = {"+", "-", "*", "/", "|", "@"}
-BLOCKS = ("def ", "if ", "elif ", "for ", "while ", "with ", "class ")
+BLOCKS = ("def ", "if ", "elif ", "for ", "while ", "with ", "class ", ")")
+# A line in brackets that is one string: its indent, its kind, its text with what is filled in, what follows.
+STRING = re.compile(r'(\s*)(f?)"((?:[^"\\{}]|\{[^{}"]*\})+)"([,)\]]*)')
+WORD = re.compile(r"(?:[^ {}]|\{[^{}]*\})* ?")  # of a string, with the space after it
 STRING_STARTS, STRING_ENDS = (
     {kind for name in ("FSTRING", "TSTRING") if (kind := getattr(tokenize, f"{name}_{end}", None))}
     for end in ("START", "END")
@@ -24,7 +29,7 @@ Place = tuple[
 
 
 def broken_to_width(code: str, columns: int = COLUMNS) -> str:
-    """The code with no line of more than so many letters, but for those that are one word or one string."""
+    """The code with no line of more than so many letters, but for those that are one word."""
     lines = code.splitlines()
     if max(map(len, lines), default=0) <= columns:
         return code
@@ -48,7 +53,10 @@ def broken_to_width(code: str, columns: int = COLUMNS) -> str:
             line = line[:at].rstrip()
             wrapped.add(number)
         if line:
-            fitted += _pieces(line, places[number], columns, further=0 if deep[number] else None)
+            inside = deep[number] and not line.lstrip().startswith(")")
+            pieces = _pieces(line, places[number], columns, further=0 if inside else None)
+            for place, piece in enumerate(pieces):
+                fitted += _strings(piece, columns) if inside or place else [piece]
         elif number not in remarks:
             fitted.append(line)
     return "\n".join(fitted)
@@ -89,3 +97,17 @@ def _pieces(line: str, places: list[Place], columns: int, further: int | None) -
         pieces.append(before + line[start:at].rstrip())
         start, before = at, " " * (indent + further)
     return [*pieces, before + line[start:]]
+
+
+def _strings(line: str, columns: int) -> list[str]:
+    """A line that is one string as several, if it is too long."""
+    if len(line) <= columns or not (string := STRING.fullmatch(line)):
+        return [line]
+    indent, kind, text, end = string.groups()
+    room, rows = columns - len(f'{indent}{kind}""{end}'), [""]
+    for word in WORD.findall(text):
+        if rows[-1] and len(rows[-1] + word) > room:
+            rows.append("")
+        rows[-1] += word
+    quoted = [f'{indent}{kind if "{" in row else ""}"{row}"' for row in rows]
+    return [*quoted[:-1], quoted[-1] + end]

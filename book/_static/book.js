@@ -3,10 +3,12 @@
   "use strict";
   const BOXES = ".bd-content .highlight pre, .bd-content div.math > mjx-container, .pst-scrollable-table-container";
 
+  const MARGIN = 8; // pixels: less than the room at the end of a line, so that no letter lies beyond the edge
+
   function mark(box) {
     const beyond = box.scrollWidth - box.clientWidth;
-    box.classList.toggle("fades", beyond > 1 && box.scrollLeft < beyond - 1);
-    if (beyond > 1) box.tabIndex = 0;
+    box.classList.toggle("fades", beyond > MARGIN && box.scrollLeft < beyond - 1);
+    if (beyond > MARGIN) box.tabIndex = 0;
   }
 
   const known = new WeakSet();

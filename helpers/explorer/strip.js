@@ -21,7 +21,14 @@ const STYLE = `
   .fr-film button { font: inherit; color: inherit; min-height: 2rem; min-width: 2.2rem; margin: 0; padding: 0.1rem 0.5rem;
     background: transparent; border: 1px solid currentColor; border-radius: 4px; }
   .fr-film button[aria-disabled="true"] { opacity: 0.45; }
-  .fr-film input { flex: 1; min-width: 5rem; height: 1.75rem; margin: 0; accent-color: #0072b2; }
+  .fr-film input { flex: 1; min-width: 5rem; height: 1.75rem; margin: 0; background: none; appearance: none;
+    -webkit-appearance: none; }
+  .fr-film ::-webkit-slider-runnable-track { height: 4px; border-radius: 2px; background: #828890; }
+  .fr-film ::-moz-range-track { height: 4px; border-radius: 2px; background: #828890; }
+  .fr-film ::-webkit-slider-thumb { width: 1.1rem; height: 1.1rem; margin-top: calc(2px - 0.55rem); border: 0;
+    border-radius: 50%; background: var(--pst-color-link, #0072b2); appearance: none; -webkit-appearance: none; }
+  .fr-film ::-moz-range-thumb { width: 1.1rem; height: 1.1rem; border: 0; border-radius: 50%;
+    background: var(--pst-color-link, #0072b2); }
   .fr-film :focus-visible { outline: 3px solid var(--pst-color-link, #0072b2); outline-offset: 1px; }
   .fr-film .fr-seen { min-height: 2.8em; margin: 0.5rem 0 0; max-width: none; }
   .fr-unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }

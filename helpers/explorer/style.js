@@ -33,7 +33,14 @@ const STYLE = `
   .fr-live select { width: 100%; padding: 0.1rem 0.2rem; }
   .fr-live :is([aria-disabled="true"], label:has(:disabled)) { opacity: 0.45; }
   .fr-live select option { color: #14181e; background: #fff; }
-  .fr-live input[type="range"] { flex: 1; min-width: 5rem; height: 1.75rem; margin: 0; accent-color: #0072b2; }
+  .fr-live input[type="range"] { flex: 1; min-width: 5rem; height: 1.75rem; margin: 0; background: none;
+    appearance: none; -webkit-appearance: none; }
+  .fr-live ::-webkit-slider-runnable-track { height: 4px; border-radius: 2px; background: #828890; }
+  .fr-live ::-moz-range-track { height: 4px; border-radius: 2px; background: #828890; }
+  .fr-live ::-webkit-slider-thumb { width: 1.1rem; height: 1.1rem; margin-top: calc(2px - 0.55rem); border: 0;
+    border-radius: 50%; background: var(--pst-color-link, #0072b2); appearance: none; -webkit-appearance: none; }
+  .fr-live ::-moz-range-thumb { width: 1.1rem; height: 1.1rem; border: 0; border-radius: 50%;
+    background: var(--pst-color-link, #0072b2); }
   .fr-live .fr-choices input[type="range"] { flex: none; width: 100%; height: 2rem; }
   .fr-live input[type="checkbox"] { flex: none; width: 1.5rem; height: 1.5rem; margin: 0; accent-color: #0072b2; }
   .fr-live .fr-said { min-height: 4.2em; margin: 0.6rem 0 0; max-width: none; }
