@@ -111,7 +111,7 @@ def test_home_and_out_is_measured_in_spreads() -> None:
     held = torch.randn(2000, 2) * torch.tensor([1.0, 100.0])
     away = 0.5 * held.std(0)
     value = clinic.home_and_out(lambda x: (x, torch.zeros(len(x))), lambda z: z + away, held)
-    assert value == pytest.approx(0.5 * math.sqrt(2), rel=1e-4)
+    assert value == pytest.approx(0.5, rel=1e-4)
 
 
 @pytest.mark.parametrize("factor", [1.0, 3.0])
@@ -205,7 +205,62 @@ def test_what_cannot_be_asked_is_named(given: dict[str, object], named: str) -> 
 def test_nan_is_not_healthy(capsys: pytest.CaptureFixture[str]) -> None:
     assert not Finding("mass_off_one", math.nan, 0.1).healthy
     examine(train=torch.zeros(4, 1))
-    assert capsys.readouterr().out == "✗ repeated values: 0.75 not < 0.5\n"
+    assert capsys.readouterr().out == "✗ repeated values: 0.75 not < 0.5\n1 of 15 asked\n"
+
+
+def test_nan_anywhere_is_a_cross() -> None:
+    """In one row at home, and in densities of labels."""
+    held, labels = torch.randn(500, 2), torch.arange(500) % 2
+    lost = torch.where(torch.arange(500)[:, None] == 7, math.nan, 1.0)
+    home = findings(home=lambda x: (x * lost, torch.zeros(len(x))), held=held)
+    assert not next(finding for finding in home if finding.test == "noise at home").healthy
+    assert clinic.wrong_label_as_good(lambda x, c: x[:, 0] * math.nan, held, labels) == 1
+
+
+def test_a_test_that_stops_is_named_and_the_round_goes_on() -> None:
+    def log_prob(x: Tensor) -> Tensor:
+        raise RuntimeError("no such column")
+
+    mass, balls = findings(
+        log_prob=log_prob, train=torch.randn(50, 2), held=torch.randn(50, 2), sample=StandardNormal(2).sample
+    )[2:]
+    assert str(mass) == "✗ mass off one: nan not < 0.1 (RuntimeError: no such column)"
+    assert not balls.healthy
+
+
+@pytest.mark.parametrize("order", ["before", "behind", "in place", "between", "never"])
+def test_own_gradient_knows_every_order_of_a_step(order: str) -> None:
+    given = regression(flat=False)
+    optimizer = torch.optim.Adam(given["model"].parameters(), lr=1e-2)
+
+    def step(*batch: Tensor) -> None:
+        if order == "before":
+            optimizer.zero_grad()
+        given["loss"](*batch).backward()
+        if order == "between":
+            optimizer.zero_grad(set_to_none=False)
+        optimizer.step()
+        if order in ("behind", "in place"):
+            optimizer.zero_grad(set_to_none=order == "behind")
+
+    (finding,) = (f for f in findings(**given, step=step) if f.test == "own gradient")
+    assert finding.healthy == (order in ("before", "behind", "in place"))
+
+
+def test_coordinates_that_hang_together_are_no_noise() -> None:
+    """Each is N(0, 1), and their correlation is 0.9."""
+    x = torch.randn(5000, 2)
+    x[:, 1] = 0.9 * x[:, 0] + math.sqrt(1 - 0.81) * x[:, 1]
+    assert clinic.noise_at_home(lambda x: (x, torch.zeros(len(x))), x) > 0.03
+
+
+def test_noise_of_another_base_is_judged_by_its_own_cdf() -> None:
+    def home(x: Tensor) -> tuple[Tensor, Tensor]:
+        return x, torch.zeros(len(x))
+
+    x = 5 * torch.rand(5000, 2) - 2.5
+    assert clinic.noise_at_home(home, x) > 0.05
+    assert clinic.noise_at_home(home, x, lambda z: (z + 2.5) / 5) < 0.01
 
 
 def rounds(cells: list[NotebookNode]) -> list[list[str]]:
