@@ -61,7 +61,7 @@ def overlaps(
 
 def _ends_of_arcs(others: NDArray, radii: NDArray, rho: NDArray) -> NDArray:
     """Angles, in order, at which circles about 0 meet the edges of rings elsewhere; with 0 and 2 pi."""
-    elsewhere = others != 0
+    elsewhere = np.abs(others) > 1e-12 * rho.max()  # nearer than that, two centres are one
     gap, middle = np.abs(others[elsewhere]), np.angle(others[elsewhere])
     # A point at angle a from the middle is at squared distance gap^2 + rho^2 - 2 gap rho cos a.
     cosines = [(gap**2 + rho**2 - edge**2) / (2 * gap * rho) for edge in radii[elsewhere].T]
@@ -76,8 +76,9 @@ def _changes(others: NDArray, radii: list[list[float]], c: int) -> NDArray:
     cuts = [abs(abs(p) + side * r) for p, r in circles for side in (-1, 1)]
     for (p, r), (q, s) in combinations(circles, 2):
         apart = abs(q - p)
-        if abs(r - s) < apart < r + s:  # the two edges cross in two points
+        if abs(r - s) + 1e-12 * r < apart < r + s:  # the two edges cross in two points
             along = (apart**2 + r**2 - s**2) / (2 * apart)
             across = math.sqrt(max(0.0, r**2 - along**2))
             cuts += [abs(p + (q - p) / apart * complex(along, side * across)) for side in (-1, 1)]
-    return np.unique(np.clip([*radii[c], *cuts], *radii[c]))
+    cuts = np.unique(np.clip([*radii[c], *cuts], *radii[c]))
+    return cuts[np.diff(cuts, append=math.inf) > 1e-12 * cuts[-1]]  # nearer than that, two are one

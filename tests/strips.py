@@ -31,7 +31,7 @@ def strips_of(centres: ArrayLike, radii: ArrayLike, nodes: int = 40) -> Strips:
     cuts = {y + sign * r for _, y, r in circles for sign in (-1, 1)}
     for (x1, y1, r1), (x0, y0, r0) in combinations(circles, 2):
         d = math.hypot(x1 - x0, y1 - y0)
-        if abs(r0 - r1) < d < r0 + r1:
+        if abs(r0 - r1) + 1e-12 < d < r0 + r1:
             turn = math.acos(max(-1.0, min(1.0, (d * d + r0 * r0 - r1 * r1) / (2 * d * r0))))
             towards = math.atan2(y1 - y0, x1 - x0)
             cuts |= {y0 + r0 * math.sin(towards + sign * turn) for sign in (-1, 1)}
