@@ -11,7 +11,7 @@ SEEDS ?= 1 2 3
 LISTS := requirements.txt constraints.txt pyproject.toml
 # Long runs of letters are images and weights; Theis is a name, positionOf a function, ot how POT is imported.
 SPELL := $(PY) -m codespell_lib -L theis,positionof,ot --ignore-regex '[A-Za-z0-9+/=]{60,}' \
-	*.md book/*.md notebooks/*.ipynb helpers tests tools bench/*.py
+	*.md book/*.md notebooks/*.ipynb helpers teaching tests tools bench/*.py
 NBVAL := --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg --nbval-cell-timeout=300
 
 # $(call timed,NAME,COMMAND,WHAT TO DO WHERE IT FAILS)

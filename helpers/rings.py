@@ -44,7 +44,7 @@ class Rings:
         require_points(centres, 2, "centres")
         require_finite(centres, "centres")
         require_count(len(centres), "number of centres")
-        self.centres = centres.detach().to("cpu", torch.float64)
+        self.centres = centres.detach().to("cpu", torch.float64, copy=True)
         self.radii = torch.stack([_of_each(inner, "inner", centres), _of_each(outer, "outer", centres)], 1)
         for c, (low, high) in enumerate(self.radii.tolist()):
             if not 0 <= low < high < math.inf:
