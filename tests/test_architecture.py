@@ -20,7 +20,7 @@ FILES = sorted(path for path in (ROOT / "helpers").rglob("*.py") if path != FIRS
 ORDER = re.findall(r"`(\w+)`", helpers.__doc__.split("\n\n")[1])
 # 2,200 for Chapters 1 to 12; then transformations, instruments, ladders; pairs, flow maps, schedules, noise;
 # rings of any number and radii; and the round of the clinic.
-MOST_LINES = 3240
+MOST_LINES = 3280
 
 
 def name_of(path: Path) -> str:
