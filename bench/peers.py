@@ -108,6 +108,8 @@ def peer_records(
     records = []
     for task in works["ours"]:
         sharing = {name: own[task] for name, own in works.items() if task in own}
+        if len(sharing) == 1:  # ours alone
+            continue
         seconds = take_turns(sharing, device=device, **how)
         ratios = compare(seconds)
         told = ", ".join(f"{name} {spread(values)}" for name, values in ratios.items() if name != FASTEST)

@@ -111,7 +111,10 @@ def matching_works(library: str, device: str = "cpu") -> dict[str, Work]:
 
 
 def matching_peers(device: str = "cpu") -> None:
-    """Measure all tasks, and write the records."""
+    """Measure all tasks, and write the records; without a peer to stand beside, leave them alone."""
+    if installed() == ["ours"]:
+        print("Neither torchcfm nor flow_matching is installed: the records stay as they are.")
+        return
     works = {name: matching_works(name, device) for name in installed()}
     note_peers("peers_matching", peer_records(f"{BATCH} points", works, device, turns=4), device)
 

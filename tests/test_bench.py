@@ -214,7 +214,8 @@ def test_a_comparison_is_noted_with_its_machine(tmp_path: Path, monkeypatch: pyt
     """The records of a GPU stand beside those of the CPU, and replace only their own."""
     for module in (peers, result_files):
         monkeypatch.setattr(module, "RESULTS", tmp_path)
-    works = {library: peers_matching.matching_works(library) for library in peers_matching.installed()}
+    own = peers_matching.matching_works("ours")
+    works = {"ours": own, "another": peers_matching.matching_works("ours")}
     records = peers.peer_records("here", works, rounds=2, turns=1, calls=1)
     assert {record["task"] for record in records} == {"training step", "sampling", "density"}
     peers.note_peers("some", records)
@@ -224,6 +225,7 @@ def test_a_comparison_is_noted_with_its_machine(tmp_path: Path, monkeypatch: pyt
     noted = result_files.read_records("some")
     assert [record["device"] for record in noted] == ["cuda"] + ["cpu"] * (1 + len(records))
     assert all(min(values) > 0 for values in noted[2]["seconds_a_call"].values())
+    assert peers.peer_records("alone", {"ours": own}) == []
 
 
 def test_a_share_of_the_peak_is_a_share(monkeypatch: pytest.MonkeyPatch) -> None:
