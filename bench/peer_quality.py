@@ -5,9 +5,9 @@ judged at 5, 10, 20 and 30 of them; drawing the points counts, judging does not.
 learning rate fall, it falls over the thirty seconds. Two kinds of recipe:
 
 "as documented": the model, the batch, the optimizer and the constant rate of the library's own examples in
-the plane. zuko's are a neural spline flow of three autoregressive layers; normflows' are coupled splines
-between learned linear maps, here four of the sixteen, as thirty seconds are too few for more; torchcfm's are
-a small network with pairs by optimal transport.
+the plane. zuko's are a neural spline flow of three autoregressive layers; normflows' are autoregressive
+splines between learned linear maps, here four of the sixteen, as thirty seconds are too few for more;
+torchcfm's are a small network with pairs by optimal transport.
 
 "with our tricks": what makes ours fast, as far as the library lets one say it. In zuko all of it: two
 couplings, waves, 24 bins on the box, noise uniform on the box, batches of 2,048, warm-up and cosine, one
@@ -112,11 +112,11 @@ def zuko_with_tricks() -> Candidate:
 
 
 def normflows_as_documented() -> Candidate:
-    """Four of its coupled splines, with its own networks, and linear maps between."""
+    """Four of its autoregressive splines, with its own networks, and linear maps between."""
     layers: list[nn.Module] = []
     for _ in range(4):
         layers.append(
-            normflows.flows.CoupledRationalQuadraticSpline(2, num_blocks=2, num_hidden_channels=128)
+            normflows.flows.AutoregressiveRationalQuadraticSpline(2, num_blocks=2, num_hidden_channels=128)
         )
         layers.append(normflows.flows.LULinearPermute(2))
     flow = normflows.NormalizingFlow(normflows.distributions.DiagGaussian(2, trainable=False), layers)
