@@ -5,7 +5,18 @@ import json
 from pathlib import Path
 
 import pytest
-from problem_sets import PROBLEMS, SEED, faults, for_students, graded, run, with_seed, without_solutions
+from problem_sets import (
+    PROBLEMS,
+    SEED,
+    faults,
+    for_students,
+    graded,
+    points,
+    run,
+    with_answers,
+    with_seed,
+    without_solutions,
+)
 
 Notebook = dict[str, object]
 SOURCES = sorted(PROBLEMS.glob("*.ipynb"))
@@ -24,10 +35,15 @@ def toy(solution: str, test: str, hidden: str = "") -> Notebook:
     """A problem set of one problem."""
     code = f"SEED = 1\ndef answer():\n    ### BEGIN SOLUTION\n    {solution}\n    ### END SOLUTION\n"
     tests = f"{test}\n### BEGIN HIDDEN TESTS\n{hidden}\n### END HIDDEN TESTS\n"
-    nbgrader = {"grade": True, "grade_id": "the test"}
+    nbgrader = {"grade": True, "grade_id": "the test", "points": 3}
+    answer = {"solution": True, "grade_id": "the answer"}
     return {
         "cells": [
-            {"cell_type": "code", "metadata": {}, "source": code.splitlines(keepends=True)},
+            {
+                "cell_type": "code",
+                "metadata": {"nbgrader": answer},
+                "source": code.splitlines(keepends=True),
+            },
             {
                 "cell_type": "code",
                 "metadata": {"nbgrader": nbgrader},
@@ -189,3 +205,16 @@ def test_a_seed_must_be_named_once() -> None:
     with pytest.raises(ValueError, match="stands there 2 times"):
         with_seed(twice, 7)
     assert faults({"cells": []}) == ["there is no cell of tests"]
+
+
+def test_what_is_handed_in_is_run_with_all_tests() -> None:
+    source = toy("return 1", "assert answer() > 0", "assert answer() == 1")
+    right, wrong = for_students(source), for_students(source)
+    right["cells"][0]["source"] = ["def answer():\n", "    return 3 - 2\n"]
+    wrong["cells"][0]["source"] = ["def answer():\n", "    return 2\n"]
+    wrong["cells"][1]["source"] = ["pass\n"]  # tests that were taken out come back
+    assert points(with_answers(source, right)) == [("the test", 3, 3, None)]
+    [(_, reached, most, error)] = points(with_answers(source, wrong))
+    assert (reached, most, type(error)) == (0, 3, AssertionError)
+    with pytest.raises(ValueError, match="the cell of the answer is not in what was handed in"):
+        with_answers(source, {"cells": []})
