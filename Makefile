@@ -8,6 +8,7 @@ PIP := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.t
 READER := .venv/reader
 DEVELOPER := .venv/developer
 SEEDS ?= 1 2 3
+SEED ?= 2027
 LISTS := requirements.txt constraints.txt pyproject.toml
 # Long runs of letters are images and weights; Theis is a name, positionOf a function, ot how POT is imported.
 SPELL := $(PY) -m codespell_lib -L theis,positionof,ot --ignore-regex '[A-Za-z0-9+/=]{60,}' \
@@ -20,7 +21,8 @@ define timed
 	echo "== $(1): $$(( $$(date +%s) - start )) s"
 endef
 
-.PHONY: help pdf book test notebooks lab bench faults seeds coverage screenshots dist hero format lock clean clean-all html
+.PHONY: help pdf book test notebooks lab bench faults seeds teaching coverage screenshots dist hero format lock \
+	clean clean-all html
 .DEFAULT_GOAL := help
 
 help:  ## list these commands
@@ -56,6 +58,10 @@ faults: $(DEVELOPER)  ## put realistic mistakes into a copy, one at a time; say 
 
 seeds: $(DEVELOPER)  ## execute chapters with other seeds: make seeds N="04 05" SEEDS="1 2 3"
 	$(call timed,seeds,$(PY) tools/seeds.py $(N) --seeds $(SEEDS),The lines above name the checks that fail)
+
+teaching: $(READER)  ## try the problem sets, and write both versions to _build/teaching: make teaching SEED=2027
+	$(call timed,teaching,for set in $(basename $(notdir $(wildcard teaching/problems/*.ipynb))); do \
+		$(PY) tools/problem_sets.py $$set --seed $(SEED) || exit 1; done,The lines above name the tests)
 
 coverage: $(DEVELOPER)  ## which lines and branches of helpers/ the tests reach
 	$(call timed,coverage,OMP_NUM_THREADS=1 $(PY) -m coverage run -m pytest -q tests --ignore tests/test_notebooks.py \

@@ -1,6 +1,7 @@
 """Problem sets: the students' and the lecturer's version of a source with solutions, and whether both hold.
 
     python tools/problem_sets.py part_1 --seed 2027
+    python tools/problem_sets.py part_1 --seed 2027 --grade HANDED_IN.ipynb
 
 A source under teaching/problems/ holds its solutions between `### BEGIN SOLUTION` and `### END SOLUTION`,
 and what students shall not see of the tests between `### BEGIN HIDDEN TESTS` and `### END HIDDEN TESTS`, as
@@ -8,10 +9,14 @@ nbgrader has them. A cell of tests is one that nbgrader grades. The seed chooses
 
 Both versions are run before they are written to _build/teaching/: with the solutions every test passes;
 without them every test fails, by a `NotImplementedError` or an `AssertionError` and by nothing else.
+
+With --grade nothing is written: the code that was handed in is run with all tests, and the points are told.
 """
 
 import argparse
+import contextlib
 import copy
+import io
 import json
 import re
 import sys
@@ -79,7 +84,8 @@ def run(notebook: Notebook) -> dict[str, BaseException | None]:
             continue
         name = cell["metadata"]["nbgrader"]["grade_id"] if graded(cell) else f"cell {number}"
         try:
-            exec(compile("".join(cell["source"]), name, "exec"), space)
+            with contextlib.redirect_stdout(io.StringIO()):
+                exec(compile("".join(cell["source"]), name, "exec"), space)
             error = None
         except Exception as caught:
             error = caught
@@ -101,14 +107,50 @@ def faults(source: Notebook) -> list[str]:
     return [*solved, *unsolved] if tests else ["there is no cell of tests"]
 
 
+def with_answers(source: Notebook, handed_in: Notebook) -> Notebook:
+    """A copy of a notebook, tests and all, with the code that was handed in where it has solutions.
+
+    Raises:
+        ValueError: a cell for a solution is not in what was handed in.
+    """
+
+    def answers(notebook: Notebook) -> dict[str, dict[str, object]]:
+        cells = [(cell["metadata"].get("nbgrader", {}), cell) for cell in notebook["cells"]]
+        code = [(kind, cell) for kind, cell in cells if cell["cell_type"] == "code" and kind.get("solution")]
+        return {kind["grade_id"]: cell for kind, cell in code}
+
+    notebook, theirs = copy.deepcopy(source), answers(handed_in)
+    for name, cell in answers(notebook).items():
+        if name not in theirs:
+            raise ValueError(f"the cell of {name} is not in what was handed in")
+        cell["source"] = theirs[name]["source"]
+    return notebook
+
+
+def points(notebook: Notebook) -> list[tuple[str, int, int, BaseException | None]]:
+    """Run a notebook: of each cell of tests the name, the points reached, those there are, and the error."""
+    raised = run(notebook)
+    told = []
+    for cell in filter(graded, notebook["cells"]):
+        name, most = (cell["metadata"]["nbgrader"][key] for key in ("grade_id", "points"))
+        told.append((name, 0 if raised[name] else most, most, raised[name]))
+    return told
+
+
 def main() -> None:
     """Read the command line and do what it says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("name", help="of a source in teaching/problems/, such as part_1")
     parser.add_argument("--seed", type=int, default=2027, help="which rings")
+    parser.add_argument("--grade", type=Path, help="a notebook that was handed in; its code is run")
     options = parser.parse_args()
     text = (PROBLEMS / f"{options.name}.ipynb").read_text(encoding="utf-8")
     source = with_seed(json.loads(text), options.seed)
+    if options.grade:
+        handed_in = json.loads(options.grade.read_text(encoding="utf-8"))
+        for name, reached, most, error in points(with_answers(source, handed_in)):
+            print(f"{name}: {reached} of {most}" + (f", {error!r}" if error else ""))
+        return
     if found := faults(source):
         sys.exit("\n".join(found))
     folder = ROOT / "_build" / "teaching"
