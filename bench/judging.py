@@ -8,7 +8,9 @@ from torch import Tensor
 from helpers import metrics
 from helpers.rings import OlympicRings
 
-__all__ = ["Judged", "score"]
+__all__ = ["Judged", "Trace", "score"]
+
+Trace = list[tuple[float, float]]  # CPU-seconds of training, and the nats above the floor after them
 
 
 class Judged(Protocol):

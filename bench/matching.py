@@ -8,7 +8,7 @@ import time
 import torch
 from torch import Tensor
 
-from bench.judging import score
+from bench.judging import Trace, score
 from bench.result_files import write_records
 from helpers import metrics
 from helpers.matching import VelocityField, independent_pairs, matching_loss
@@ -45,9 +45,12 @@ class Carried:
         return integrate(self.field, torch.randn(n, self.field.dim), self.steps, context=context)
 
 
-def measure_matching(seed: int, name: str) -> dict[str, object]:
-    """Train and judge one field. The CPU time counts the data and the training, not the judging."""
-    settings, steps, peak = MODELS[name]
+def train_matching(
+    seed: int, name: str, steps: int | None = None, looks: int = 12
+) -> tuple[VelocityField, Trace]:
+    """A trained field, and so many looks at its nats above the floor, each after its CPU-seconds."""
+    settings, usual, peak = MODELS[name]
+    steps = steps or usual
     torch.manual_seed(seed)
     rings = OlympicRings()
     parts = 2 if settings.get("classes") else 1  # a class-conditional field is told the ring of each point
@@ -60,15 +63,27 @@ def measure_matching(seed: int, name: str) -> dict[str, object]:
 
     def loss(x: Tensor, context: Tensor | None = None) -> Tensor:
         if not torch.is_grad_enabled():  # on held-out points, where nats are wanted
-            return -log_prob(field, x, SOLVER // 2, context=ring).mean()
+            return -log_prob(field, x, SOLVER // 2, context=context).mean()
         return matching_loss(
-            field, *independent_pairs(x, ring), drop=DROP if field.classes else 0.0, late=LATE
+            field, *independent_pairs(x, context), drop=DROP if field.classes else 0.0, late=LATE
         )
 
     history = fit(
-        field, loss, data, steps=steps, batch_size=BATCH, peak=peak, held_out=held_out, every=steps // 12
+        field,
+        loss,
+        data,
+        steps=steps,
+        batch_size=BATCH,
+        peak=peak,
+        held_out=held_out if looks else None,
+        every=max(1, steps // max(1, looks)),
     )
-    trace = [(drawn + seconds, value - floor) for _, seconds, value in history.validation]
+    return field, [(drawn + seconds, value - floor) for _, seconds, value in history.validation]
+
+
+def measure_matching(seed: int, name: str) -> dict[str, object]:
+    """Train and judge one field. The CPU time counts the data and the training, not the judging."""
+    field, trace = train_matching(seed, name)
     return {
         "model": name,
         "seed": seed,

@@ -91,7 +91,7 @@ def solve(field: Callable[..., Tensor], z: Tensor) -> Tensor:
     return torch.cat([integrate(field, part, 24, "midpoint") for part in z.split(4096)])
 
 
-def measure_teacher(kind: str, seed: int) -> tuple[VelocityField, float]:
+def measure_teacher(kind: str, seed: int, steps: int | None = None) -> tuple[VelocityField, float]:
     """Train a field as Chapter 8 does; and the CPU-seconds of it."""
     torch.manual_seed(seed)
     started = time.process_time()
@@ -101,7 +101,7 @@ def measure_teacher(kind: str, seed: int) -> tuple[VelocityField, float]:
     def loss(x1: Tensor) -> Tensor:
         return matching_loss(field, *independent_pairs(x1), late=2.0)
 
-    fit(field, loss, data, steps=TEACHERS[kind], batch_size=BATCH, peak=6e-3)
+    fit(field, loss, data, steps=steps or TEACHERS[kind], batch_size=BATCH, peak=6e-3)
     return field.requires_grad_(False), time.process_time() - started
 
 
@@ -126,10 +126,8 @@ def way_loss(flow_map: FlowMap, ways: Tensor, squares: bool = False) -> Tensor:
     return gap.square().sum(1).mean() if squares else gap.norm(dim=1).mean()
 
 
-def measure_map(
-    row: Row, seed: int, judge: ExactEnds, teacher: VelocityField | None, spent: float
-) -> dict[str, object]:
-    """Train one flow map and judge it; `spent` are the CPU-seconds of its teacher."""
+def train_map(row: Row, seed: int, teacher: VelocityField | None) -> tuple[FlowMap, float]:
+    """Train one flow map; and the CPU-seconds of it, without its teacher's."""
     torch.manual_seed(100 + seed)
     started = time.process_time()
     flow_map = FlowMap(**row.settings)
@@ -145,8 +143,15 @@ def measure_map(
             return flow_map_loss(flow_map, torch.randn_like(rows), rows, row.equation, teacher)
 
     fit(flow_map, loss, data, steps=row.steps, batch_size=BATCH, peak=row.peak)
-    spent += time.process_time() - started
-    flow_map.requires_grad_(False)
+    return flow_map.requires_grad_(False), time.process_time() - started
+
+
+def measure_map(
+    row: Row, seed: int, judge: ExactEnds, teacher: VelocityField | None, spent: float
+) -> dict[str, object]:
+    """Train one flow map and judge it; `spent` are the CPU-seconds of its teacher."""
+    flow_map, own_seconds = train_map(row, seed, teacher)
+    spent += own_seconds
     one = flow_map.carry(judge.few)
     own = solve(teacher or flow_map.field, judge.few)
     scores = {n: judge.samples(lambda z, n=n: flow_map.carry(z, n)) for n in JUMPS}

@@ -21,7 +21,7 @@ python -m bench.peer_quality
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.util import find_spec
 from typing import NamedTuple
@@ -164,7 +164,7 @@ def torchcfm_with_tricks() -> Candidate:
     matcher, field = ConditionalFlowMatcher(sigma=0.0), VelocityField()
 
     def loss(x1: Tensor) -> Tensor:
-        t = spread_times(len(x1), LATE)
+        t = spread_times(len(x1), LATE).to(x1)
         t, xt, ut = matcher.sample_location_and_conditional_flow(torch.randn_like(x1), x1, t)
         return torch.sum((field(xt, t) - ut) ** 2, dim=1).mean()
 
@@ -183,6 +183,36 @@ CANDIDATES: dict[str, Callable[[], Candidate]] = {
 }
 
 
+def train_by_clock(
+    candidate: Candidate,
+    data: Tensor,
+    started: float,
+    marks: tuple[float, ...],
+    clock: Callable[[], float] = time.process_time,
+) -> Iterator[tuple[float, int]]:
+    """Train until each mark in turn, and yield it with the number of steps so far.
+
+    The seconds count from `started`, on the clock that showed it; what happens before the next is asked for
+    does not count.
+    """
+    module, peak, steps = candidate.module, candidate.peak, 0
+    parameters = list(module.parameters()) if peak is None else [as_one(list(module.parameters()))]
+    optimizer = candidate.optimizer(parameters)
+    for mark in marks:
+        while (spent := clock() - started) < mark:
+            loss = candidate.loss(data[torch.randint(len(data), (candidate.batch,))])
+            optimizer.zero_grad(set_to_none=peak is None)
+            loss.backward()
+            if peak is not None:
+                nn.utils.clip_grad_norm_(parameters, 1.0)
+                optimizer.param_groups[0]["lr"] = learning_rate(int(1e3 * spent), int(1e3 * marks[-1]), peak)
+            optimizer.step()
+            steps += 1
+        paused = clock()
+        yield mark, steps
+        started += clock() - paused
+
+
 def measure_quality(name: str, seed: int = 0, marks: tuple[float, ...] = MARKS) -> dict[str, object]:
     """Train a candidate for as many CPU-seconds as the last mark says, and judge it at every mark."""
     torch.manual_seed(seed)
@@ -191,27 +221,14 @@ def measure_quality(name: str, seed: int = 0, marks: tuple[float, ...] = MARKS) 
     started = time.process_time()
     data = rings.sample(POINTS)[0]
     candidate = CANDIDATES[name]()
-    module, peak = candidate.module, candidate.peak
-    parameters = list(module.parameters()) if peak is None else [as_one(list(module.parameters()))]
-    optimizer, steps, trace = candidate.optimizer(parameters), 0, []
-    for mark in marks:
-        while (spent := time.process_time() - started) < mark:
-            loss = candidate.loss(data[torch.randint(POINTS, (candidate.batch,))])
-            optimizer.zero_grad(set_to_none=peak is None)
-            loss.backward()
-            if peak is not None:
-                nn.utils.clip_grad_norm_(parameters, 1.0)
-                optimizer.param_groups[0]["lr"] = learning_rate(int(1e3 * spent), int(1e3 * marks[-1]), peak)
-            optimizer.step()
-            steps += 1
-        paused = time.process_time()
+    trace = []
+    for mark, steps in train_by_clock(candidate, data, started, marks):
         kl = metrics.kl_to_truth(candidate.log_prob, fresh[: candidate.judged])
         trace.append({"cpu_seconds": mark, "kl": kl.value, "kl_se": kl.stderr, "steps": steps})
-        started += time.process_time() - paused
     return {
         "model": name,
         "seed": seed,
-        "parameters": sum(p.numel() for p in module.parameters()),
+        "parameters": sum(p.numel() for p in candidate.module.parameters()),
         "trace": trace,
     }
 

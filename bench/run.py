@@ -30,6 +30,7 @@ from bench import (
     peers_affine,
     peers_matching,
     peers_spline,
+    race,
     reference_exercise,
     scaling,
     spline,
@@ -123,6 +124,7 @@ def main() -> None:
         straight_paths.main()  # six minutes
         one_step.main()  # for Chapter 18; half an hour
         noise_and_score.main()  # for Chapter 19; ten minutes
+        race.main()  # for Chapter 21; twenty-five minutes, what is in its record excepted
         scaling.main()  # and the tables of its page
     for name, table in TABLES.items():
         (BOOK / f"{name}_table.md").write_text(table(), encoding="utf-8", newline="\n")

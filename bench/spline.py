@@ -8,9 +8,9 @@ import time
 import torch
 from torch import Tensor
 
-from bench.judging import score
+from bench.judging import Trace, score
 from bench.result_files import write_records
-from helpers.flows import spline_flow
+from helpers.flows import NormalizingFlow, spline_flow
 from helpers.rings import OlympicRings
 from helpers.training import fit
 
@@ -21,8 +21,10 @@ POINTS, BATCH, PEAK = 1_000_000, 2048, 1e-2
 STEPS = {0: 3550, 5: 3000}  # by the number of classes
 
 
-def measure_spline(seed: int, classes: int) -> dict[str, object]:
-    """Train and judge one flow. The CPU time counts the data and the training, not the judging."""
+def train_spline(
+    seed: int, classes: int, steps: int | None = None, looks: int = 17
+) -> tuple[NormalizingFlow, Trace]:
+    """A trained flow, and so many looks at its nats above the floor, each after its CPU-seconds."""
     torch.manual_seed(seed)
     rings = OlympicRings()
     floor = rings.conditional_entropy() if classes else rings.entropy()
@@ -34,9 +36,9 @@ def measure_spline(seed: int, classes: int) -> dict[str, object]:
     drawn = time.process_time() - started
 
     def loss(x: Tensor, context: Tensor | None = None) -> Tensor:
-        return -flow.log_prob(x, ring).mean()
+        return -flow.log_prob(x, context).mean()
 
-    steps = STEPS[classes]
+    steps = steps or STEPS[classes]
     history = fit(
         flow,
         loss,
@@ -44,10 +46,15 @@ def measure_spline(seed: int, classes: int) -> dict[str, object]:
         steps=steps,
         batch_size=BATCH,
         peak=PEAK,
-        held_out=held_out,
-        every=steps // 17,
+        held_out=held_out if looks else None,
+        every=max(1, steps // max(1, looks)),
     )
-    trace = [(drawn + seconds, value - floor) for _, seconds, value in history.validation]
+    return flow, [(drawn + seconds, value - floor) for _, seconds, value in history.validation]
+
+
+def measure_spline(seed: int, classes: int) -> dict[str, object]:
+    """Train and judge one flow. The CPU time counts the data and the training, not the judging."""
+    flow, trace = train_spline(seed, classes)
     return {
         "model": "spline flow by class" if classes else "spline flow",
         "seed": seed,

@@ -38,9 +38,11 @@ def draw_pairs(name: str, teacher: VelocityField | None) -> Pairs:
     return independent_pairs(x1) if name == "independent pairs" else transport_pairs(x1, block=BLOCK)
 
 
-def train_on_pairs(name: str, teacher: VelocityField | None = None) -> VelocityField:
+def train_on_pairs(
+    name: str, teacher: VelocityField | None = None, steps: int | None = None
+) -> VelocityField:
     """A field with twenty waves of each coordinate; independent noise is drawn anew for each batch."""
-    settings, steps, late = MODELS[name]
+    settings, usual, late = MODELS[name]
     field = VelocityField(frequencies=20, **settings)
 
     def loss(x0: Tensor, x1: Tensor) -> Tensor:
@@ -48,7 +50,7 @@ def train_on_pairs(name: str, teacher: VelocityField | None = None) -> VelocityF
             x0, x1, _ = independent_pairs(x1)
         return matching_loss(field, x0, x1, late=late)
 
-    fit(field, loss, draw_pairs(name, teacher)[:2], steps=steps, batch_size=BATCH, peak=PEAK)
+    fit(field, loss, draw_pairs(name, teacher)[:2], steps=steps or usual, batch_size=BATCH, peak=PEAK)
     return field
 
 

@@ -1,5 +1,6 @@
 """The benchmark beside other libraries compares like with like; every part notes what its readers read."""
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from bench import (
+    affine,
     dimensions,
     finite_data,
     growth,
+    matching,
     one_step,
     peak,
     peer_quality,
@@ -19,8 +22,12 @@ from bench import (
     peers_affine,
     peers_matching,
     peers_spline,
+    race,
+    race_table,
     result_files,
     run,
+    spline,
+    straight_paths,
     turns,
 )
 from bench.peers import Flow
@@ -249,6 +256,7 @@ def test_a_recipe_comes_nearer_to_the_rings(name: str, monkeypatch: pytest.Monke
         pytest.importorskip("torchcfm")
     for constant, points in (("JUDGED", 300), ("FIELD_JUDGED", 100), ("POINTS", 5000)):
         monkeypatch.setattr(peer_quality, constant, points)
+    torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # torch's first one takes a second of its own
     record = peer_quality.measure_quality(name, marks=(0.2, 1.0))
     assert [at["cpu_seconds"] for at in record["trace"]] == [0.2, 1.0]
     noise = math.log(2 * math.pi) + 1 - OlympicRings().entropy()
@@ -329,3 +337,149 @@ def test_a_flow_map_is_noted_as_chapter_18_reads_it(equation: str, monkeypatch: 
         assert record["own"] < 0.2 and record["gap"] < 0.4
     else:
         assert record["error"] < judge.from_exact(judge.few)
+
+
+def test_looks_do_not_change_what_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training that is looked at ends where one that is not does, told the ring or not."""
+    for module in (spline, matching):
+        monkeypatch.setattr(module, "POINTS", 2000)
+    monkeypatch.setattr(matching, "SOLVER", 4)
+    for train in (
+        lambda looks: affine.train_affine(0, steps=4, looks=looks),
+        lambda looks: spline.train_spline(0, 5, steps=4, looks=looks),
+        lambda looks: matching.train_matching(0, "flow matching by class", steps=4, looks=looks),
+    ):
+        (one, trace), (other, none) = train(2), train(0)
+        assert len(trace) == 2 and none == []
+        assert trace[0][0] < trace[1][0] and all(above > 0 for _, above in trace)
+        assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters()))
+
+
+def test_the_seconds_between_marks_do_not_count() -> None:
+    """A clock that gains a second at every look, and a caller that takes a hundred at each mark."""
+    now, seen = [0.0], []
+
+    def clock() -> float:
+        now[0] += 1.0
+        return now[0]
+
+    torch.manual_seed(0)
+    candidate = peer_quality.our_spline()._replace(batch=16)
+    data = OlympicRings().sample(100)[0]
+    for mark, steps in peer_quality.train_by_clock(candidate, data, clock(), (4.0, 9.0), clock):
+        seen.append((mark, steps))
+        now[0] += 100
+    assert seen == [(4.0, 3), (9.0, 6)]
+
+
+SMALL = {"JUDGED": 400, "BATCH": 150, "SLICED": 200, "SOLVER_STEPS": 2, "DENSITY_STEPS": 2}
+
+
+@pytest.fixture
+def small_race(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> race.FreshPoints:
+    for constant, value in SMALL.items():
+        monkeypatch.setattr(race, constant, value)
+    for module in (straight_paths, one_step, peer_quality, matching, spline):
+        monkeypatch.setattr(module, "POINTS", 1024)
+    for module in (race, result_files):
+        monkeypatch.setattr(module, "RESULTS", tmp_path)
+    monkeypatch.setenv("FIVE_RINGS_DEVICE", "cpu")
+    return race.FreshPoints()
+
+
+@pytest.mark.parametrize("name", race.CONTESTANTS)
+def test_a_contestant_is_noted_as_chapter_21_reads_it(name: str, small_race: race.FreshPoints) -> None:
+    contestant = race.CONTESTANTS[name]
+    if contestant.library == "torchcfm":
+        pytest.importorskip("torchcfm")
+    record = race.measure_race(name, 0, small_race, share=1e-3)
+    assert set(record) == {*race_table.SAME, *race_table.NUMBERS, "seed"}
+    assert (record["kl"] is None) == (contestant.family == "flow map") == (record["density_calls"] is None)
+    assert (record["own_ring_share"] is None) == (contestant.told == "nothing")
+    assert 0 < record["on_ring_share"] < 1 and record["over_floor"] > 1 and record["samples_a_second"] > 0
+    if record["kl"] is not None:
+        assert record["kl"] > 0 and record["kl_se"] > 0 and record["densities_a_second"] > 0
+        bound = 1e-4 if contestant.family == "normalizing flow" else 1.0
+        assert record["round_trip_median"] <= record["round_trip_99"] < bound
+    json.dumps(record, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, one in race.CONTESTANTS.items() if one.family != "normalizing flow"]
+)
+def test_calls_are_those_of_the_network(name: str) -> None:
+    module = one_step.FlowMap() if race.CONTESTANTS[name].family == "flow map" else VelocityField()
+    count: list[int] = []
+    module.register_forward_hook(lambda *_: count.append(1))
+    racer = race.CONTESTANTS[name].racer(module)
+    racer.sample(3, None)
+    assert len(count) == race.CONTESTANTS[name].calls
+    if racer.log_prob is not None:
+        count.clear()
+        racer.log_prob(torch.zeros(3, 2), None)
+        assert len(count) == race.CONTESTANTS[name].density_calls
+
+
+def test_data_are_at_the_floor_and_noise_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(race, "JUDGED", 8000)
+    monkeypatch.setattr(race, "SLICED", 4000)
+    judge = race.FreshPoints()
+    torch.manual_seed(1)
+    data, _ = OlympicRings().sample(8000)
+    assert 0.6 < judge.over_floor(data) < 1.6
+    assert judge.over_floor(torch.randn(8000, 2)) > 2.5
+
+
+def test_batches_are_joined_in_their_order() -> None:
+    asked: list[slice] = []
+
+    def work(rows: slice) -> Tensor:
+        asked.append(rows)
+        return torch.arange(rows.start, rows.stop)
+
+    ticks = iter([0.0, 2.0, 2.0, 3.0, 3.0, 3.5])
+    made, rate = race.in_batches(work, 2 * race.BATCH + 3000, lambda: next(ticks))
+    assert torch.equal(made, torch.arange(2 * race.BATCH + 3000)) and len(asked) == 4
+    assert rate == race.BATCH / 1.0  # the last batch, of 3,000, took half a second
+
+
+def test_peers_that_are_not_here_are_left_out_and_ours_run_first() -> None:
+    all_of_them, ours = (race.races(lambda package, here=here: here) for here in (True, None))
+    assert len(all_of_them) == len(race.SEEDS) * len(race.CONTESTANTS)
+    assert {race.CONTESTANTS[name].library for name, _ in ours} == {"ours"}
+    assert [seed for _, seed in ours] == sorted(seed for _, seed in ours)
+    assert {name for name, _ in all_of_them[: len(race.CONTESTANTS)]} == set(race.CONTESTANTS)
+    again = [race.CONTESTANTS[name].library == "ours" for name, seed in all_of_them if seed]
+    assert again == sorted(again, reverse=True)
+
+
+def test_an_interrupted_race_is_resumed(
+    small_race: race.FreshPoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, int]] = []
+    interrupted = [False]
+    names = ["affine flow", "flow matching"]
+    monkeypatch.setattr(race, "races", lambda: [(name, seed) for name in names for seed in (0, 1)])
+
+    def measure(name: str, seed: int, *_: object) -> dict[str, object]:
+        if len(asked) == 3 and interrupted == [False]:
+            interrupted[0] = True
+            raise KeyboardInterrupt
+        asked.append((name, seed))
+        return {"name": name, "seed": seed, **dict.fromkeys(race_table.NUMBERS, float(seed))} | {
+            key: None for key in race_table.SAME if key != "name"
+        }
+
+    monkeypatch.setattr(race, "measure_race", measure)
+    with pytest.raises(KeyboardInterrupt):
+        race.run_races()
+    asked[:2] = []
+    race.run_races()
+    assert asked == [("flow matching", 0), ("flow matching", 1)]
+    rows = race_table.race_table()
+    assert [row["name"] for row in rows] == names and all(row["seeds"] == 2 for row in rows)
+    assert rows[0]["kl"] == (0.5, 0.0, 1.0)
+    asked.clear()
+    before = result_files.read_records("race")
+    race.run_races(share=0.5)  # a trial measures all, and leaves the record alone
+    assert len(asked) == 4 and result_files.read_records("race") == before
