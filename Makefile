@@ -21,7 +21,7 @@ define timed
 	echo "== $(1): $$(( $$(date +%s) - start )) s"
 endef
 
-.PHONY: help pdf book test notebooks lab bench faults seeds teaching coverage screenshots dist hero format lock \
+.PHONY: help pdf book test notebooks lab bench faults seeds teaching coverage screenshots dist chapter hero format lock \
 	clean clean-all html
 .DEFAULT_GOAL := help
 
@@ -72,6 +72,9 @@ screenshots: $(DEVELOPER) html  ## every page at 1280 and 390 px, light and dark
 
 dist: pdf  ## pack the book: dist/five-rings-VERSION.zip and .pdf, and a checksum
 	@$(PY) tools/archive.py
+
+chapter: $(READER)  ## pack one chapter, to run elsewhere: make chapter N=08 (dist/five-rings-chapter-08.zip)
+	@$(PY) tools/chapter.py "$(N)"
 
 pdf: $(DEVELOPER) html  ## the whole book as one PDF: dist/five-rings-VERSION.pdf (needs Chromium; minutes)
 	$(call timed,pdf,$(PY) tools/pdf.py,The lines above say why)

@@ -16,11 +16,16 @@ from nbformat import NotebookNode
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def syntax(source: str) -> ast.Module:
+    """A piece of code as a tree, without the lines that are IPython's and not Python's."""
+    lines = [line for line in source.splitlines() if not line.startswith(("%", "!"))]
+    return ast.parse("\n".join(lines))
+
+
 def imports(source: str) -> set[str]:
     """The helpers that a piece of code imports, by name."""
-    lines = [line for line in source.splitlines() if not line.startswith(("%", "!"))]  # IPython's own
     found = set()
-    for node in ast.walk(ast.parse("\n".join(lines))):
+    for node in ast.walk(syntax(source)):
         if isinstance(node, ast.Import):
             found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("helpers.")}
         elif isinstance(node, ast.ImportFrom) and node.module == "helpers":
@@ -49,13 +54,23 @@ def helpers_of(sources: list[str], root: Path = ROOT) -> list[Path]:
     return sorted(files)
 
 
+def models_of(sources: list[str], root: Path = ROOT) -> list[Path]:
+    """The files of the models that these cells save or load."""
+    naming = "\n".join(source for source in sources if "load(" in source or "save(" in source)
+    return sorted(path for path in root.glob("models/*.safetensors") if f'"{path.stem}"' in naming)
+
+
+def measurements_of(sources: list[str], root: Path = ROOT) -> list[Path]:
+    """The measurements that these cells read."""
+    naming = "\n".join(sources)
+    return sorted(path for path in root.glob("bench/results/*.json") if f'{path.name}"' in naming)
+
+
 def digest(notebook: NotebookNode, root: Path = ROOT) -> str:
     """What a chapter's outputs depend on, and the outputs themselves, in one number."""
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-    naming = "\n".join(source for source in code if "load(" in source or "save(" in source)
-    models = [path for path in root.glob("models/*.safetensors") if f'"{path.stem}"' in naming]
-    read = [path for path in root.glob("bench/results/*.json") if f'{path.name}"' in "\n".join(code)]
-    texts = [root / "requirements.txt", *helpers_of(code, root), *read]
+    models = models_of(code, root)
+    texts = [root / "requirements.txt", *helpers_of(code, root), *measurements_of(code, root)]
     cells = [[c.cell_type, c.source, c.metadata.get("tags"), c.get("outputs")] for c in notebook.cells]
     total = hashlib.sha256(json.dumps(cells, sort_keys=True).encode())
     for path in sorted(models + texts):
