@@ -195,7 +195,7 @@ def test_findings_leave_chance_as_it_was_and_repeat_themselves() -> None:
 
 @pytest.mark.parametrize(
     ("given", "named"),
-    [({"trian": 1, "held": 2}, "trian"), ({"labels": 1}, "labels"), ({}, "nothing")],
+    [({"training": 1, "held": 2}, "training"), ({"labels": 1}, "labels"), ({}, "nothing")],
 )
 def test_what_cannot_be_asked_is_named(given: dict[str, object], named: str) -> None:
     with pytest.raises(TypeError, match=named):
