@@ -200,13 +200,14 @@ def crowd_on_its_way(
     crowd: Callable[[float], Tensor], held: Rows, times: Sequence[float] = (0.25, 0.5, 0.75, 1.0)
 ) -> float:
     """A sampler's points against data mixed with noise; in units of chance, at the worst of the times."""
-    worst = 0.0
+    away, chance = [], []
     for t in times:
         there = crowd(t)
         n = min(len(there), len(held) // 2)
         one, other = (t * rows + (1 - t) * torch.randn_like(rows) for rows in held[: 2 * n].split(n))
-        worst = max(worst, sliced_wasserstein(there[:n], one) / sliced_wasserstein(other, one))
-    return worst
+        away.append(sliced_wasserstein(there[:n], one))
+        chance.append(sliced_wasserstein(other, one))
+    return max(away) / (sum(chance) / len(chance))
 
 
 def wrong_label_as_good(

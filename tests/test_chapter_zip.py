@@ -109,7 +109,8 @@ def test_the_archive_holds_what_the_chapter_imports_and_reads_and_nothing_else(
     assert {"notebooks/helpers/__init__.py", "notebooks/helpers/environment.py"} <= helpers
     scripts = chapter.ROOT.glob("helpers/explorer/*.js") if re.search(r"import.* explore", text) else []
     helpers |= {f"notebooks/{path.relative_to(chapter.ROOT).as_posix()}" for path in scripts}
-    files = set(re.findall(r"\.\./((?:bench/results|book/_static)/[\w./]+)", text))
+    files = set(re.findall(r"\.\./((?:bench/results|book/_static)/[\w./]+\.\w+)", text))
+    files |= {f"bench/results/{name}" for name in re.findall(r'"(\w+\.json)"', text)}
     names = {name for name in names_in(folder) if "__pycache__" not in name}
     models = {name for name in names if re.fullmatch(r"notebooks/models/\w+\.safetensors", name)}
     assert names == TEXTS | {f"notebooks/{chapter.find_chapter(number).name}"} | helpers | files | models

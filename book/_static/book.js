@@ -8,7 +8,7 @@
   function mark(box) {
     const beyond = box.scrollWidth - box.clientWidth;
     box.classList.toggle("fades", beyond > MARGIN && box.scrollLeft < beyond - 1);
-    if (beyond > MARGIN) box.tabIndex = 0;
+    if (beyond > 0) box.tabIndex = 0;
   }
 
   const known = new WeakSet();
