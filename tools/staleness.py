@@ -8,6 +8,7 @@ in `bench/results` that it reads.
 import ast
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import nbformat
@@ -63,7 +64,7 @@ def models_of(sources: list[str], root: Path = ROOT) -> list[Path]:
 def measurements_of(sources: list[str], root: Path = ROOT) -> list[Path]:
     """The measurements that these cells read."""
     naming = "\n".join(sources)
-    return sorted(path for path in root.glob("bench/results/*.json") if f'{path.name}"' in naming)
+    return sorted(p for p in root.glob("bench/results/*.json") if re.search(rf'["/]{p.name}"', naming))
 
 
 def digest(notebook: NotebookNode, root: Path = ROOT) -> str:
